@@ -1,0 +1,39 @@
+//! Durations with bounds and a default.
+
+use std::time::Duration;
+
+use crate::violation::{Check, Path, reason};
+
+/// What a duration may be, both ends included, and what it is when nothing is said.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) least: Duration,
+    pub(crate) most: Duration,
+    pub(crate) default: Duration,
+}
+
+/// Fills the default, checks the bounds, and writes the canonical form.
+pub(crate) fn normalise(
+    field: &mut Option<prost_types::Duration>,
+    bounds: Bounds,
+    path: &Path,
+    check: &mut Check,
+) {
+    let duration = match *field {
+        None => Ok(bounds.default),
+        Some(duration) => Duration::try_from(duration),
+    };
+    let Bounds { least, most, .. } = bounds;
+    match duration {
+        Ok(duration) if (least..=most).contains(&duration) => *field = canonical(duration),
+        // Negative ones do not convert.
+        _ => {
+            let description = format!("must be {least:?} to {most:?}");
+            check.add(path, reason::OUT_OF_BOUNDS, description);
+        }
+    }
+}
+
+fn canonical(duration: Duration) -> Option<prost_types::Duration> {
+    prost_types::Duration::try_from(duration).ok()
+}

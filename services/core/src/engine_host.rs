@@ -1,0 +1,53 @@
+//! What the engine needs of core: records and bodies out of the edge store.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use baetyl_engine::{AppRecord, BodySource, DependencyError, StateStore};
+use baetyl_shadow::Digest;
+use bytes::Bytes;
+
+use crate::store::{Record, Store};
+
+/// The edge store as the engine sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct EngineStore(pub(crate) Arc<Store>);
+
+#[async_trait]
+impl StateStore for EngineStore {
+    async fn load(&self) -> Result<Vec<AppRecord>, DependencyError> {
+        let failed = |error| DependencyError::new("read the records", error);
+        let records = self.0.run(|store| store.records()).await;
+        let mut read = Vec::new();
+        for record in records.map_err(failed)? {
+            let parsed = AppRecord::decode(&record.bytes);
+            read.push(parsed.map_err(|error| DependencyError::new("read a record", error))?);
+        }
+        Ok(read)
+    }
+
+    async fn save(&self, record: &AppRecord) -> Result<(), DependencyError> {
+        let record = Record {
+            name: record.application.clone(),
+            bytes: record.encode(),
+            references: record.referenced_digests().into_iter().collect(),
+        };
+        let saved = self.0.run(move |store| store.save_record(&record)).await;
+        saved.map_err(|error| DependencyError::new("write a record", error))
+    }
+
+    async fn remove(&self, application: &str) -> Result<(), DependencyError> {
+        let name = application.to_owned();
+        let removed = self.0.run(move |store| store.remove_record(&name)).await;
+        removed.map_err(|error| DependencyError::new("remove a record", error))
+    }
+}
+
+#[async_trait]
+impl BodySource for EngineStore {
+    async fn body(&self, digest: &Digest) -> Result<Option<Bytes>, DependencyError> {
+        let digest = *digest;
+        let body = self.0.run(move |store| store.body(&digest)).await;
+        body.map_err(|error| DependencyError::new("read a body", error))
+    }
+}

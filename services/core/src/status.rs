@@ -1,0 +1,157 @@
+//! How the node stands, as its own core sees it: one level that the local API shows.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use baetyl_proto::node::v1::LocalNodeStatus;
+use baetyl_proto::resource::v1::{ApplicationState, ApplicationStatus, MachineStatus};
+use baetyl_proto::sync::v1::CoreReport;
+use baetyl_shadow::Fence;
+use tokio::sync::watch;
+
+use crate::identity::NodeIdentity;
+use crate::metrics;
+use crate::reported::Reported;
+
+/// Every state, for the metric.
+const STATES: [(ApplicationState, &str); 9] = [
+    (ApplicationState::Pending, "pending"),
+    (ApplicationState::Progressing, "progressing"),
+    (ApplicationState::Healthy, "healthy"),
+    (ApplicationState::Degraded, "degraded"),
+    (ApplicationState::RolledBack, "rolled_back"),
+    (ApplicationState::Failed, "failed"),
+    (ApplicationState::Succeeded, "succeeded"),
+    (ApplicationState::Unknown, "unknown"),
+    (ApplicationState::Removing, "removing"),
+];
+
+/// What runs the applications of this node, as the cloud spells it.
+const NODE_MODE: &str = "process";
+
+/// The status of the node. Clones share it; whoever learns something puts it in, and it goes into
+/// the report to the cloud where the cloud wants it.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeState {
+    status: watch::Sender<LocalNodeStatus>,
+    sessions: watch::Sender<u64>,
+    reported: Reported,
+}
+
+impl NodeState {
+    pub(crate) fn new(identity: &NodeIdentity, version: &str, reported: Reported) -> Self {
+        let document = &identity.document;
+        let status = LocalNodeStatus {
+            namespace: document.namespace.to_string(),
+            node: document.node.to_string(),
+            node_uid: document.node_uid.to_string(),
+            core_version: version.to_owned(),
+            start_time: Some(SystemTime::now().into()),
+            disconnect_reason: "STARTING".to_owned(),
+            certificate_expire_time: Some(identity.expires().into()),
+            ..LocalNodeStatus::default()
+        };
+        let state = Self {
+            status: watch::Sender::new(status),
+            sessions: watch::Sender::new(0),
+            reported,
+        };
+        state.report();
+        state
+    }
+
+    pub(crate) fn current(&self) -> LocalNodeStatus {
+        self.status.borrow().clone()
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<LocalNodeStatus> {
+        self.status.subscribe()
+    }
+
+    /// The sync stream is open.
+    pub(crate) fn connected(&self) {
+        self.sessions.send_modify(|count| *count += 1);
+        self.change(|status| {
+            status.connected = true;
+            status.disconnect_reason.clear();
+            status.last_connected_time = Some(SystemTime::now().into());
+        });
+        self.report();
+    }
+
+    /// The sync stream is not open, for a reason. Says whether that is news.
+    pub(crate) fn disconnected(&self, reason: &str) -> bool {
+        self.change(|status| {
+            if status.connected {
+                status.last_connected_time = Some(SystemTime::now().into());
+            }
+            status.connected = false;
+            status.disconnect_reason = reason.to_owned();
+        })
+    }
+
+    /// A generation is on disk.
+    pub(crate) fn accepted(&self, fence: Fence) {
+        self.change(|status| {
+            status.epoch = fence.epoch.number();
+            status.accepted_generation = fence.generation.number();
+        });
+    }
+
+    /// The applications changed, or a generation runs. One of another epoch than the accepted one
+    /// does not count any more.
+    pub(crate) fn applications(
+        &self,
+        applications: &BTreeMap<String, ApplicationStatus>,
+        converged: Option<Fence>,
+    ) {
+        self.reported.set_applications(applications);
+        self.change(|status| {
+            status.applications = applications.values().cloned().collect();
+            if let Some(fence) = converged
+                && fence.epoch.number() >= status.epoch
+            {
+                status.converged_generation = fence.generation.number();
+            }
+        });
+        for (state, word) in STATES {
+            let count = applications
+                .values()
+                .filter(|application| application.state() == state)
+                .count();
+            metrics::applications(word, count as u64);
+        }
+    }
+
+    /// The machines were sampled.
+    pub(crate) fn machines(&self, machines: Vec<MachineStatus>) {
+        self.reported.set_machines(&machines);
+        self.change(|status| status.machines = machines);
+    }
+
+    /// The certificate was renewed.
+    pub(crate) fn renewed(&self, identity: &NodeIdentity) {
+        self.change(|status| status.certificate_expire_time = Some(identity.expires().into()));
+        self.report();
+    }
+
+    fn change(&self, change: impl FnOnce(&mut LocalNodeStatus)) -> bool {
+        self.status.send_if_modified(|status| {
+            let before = status.clone();
+            change(status);
+            *status != before
+        })
+    }
+
+    fn report(&self) {
+        let status = self.current();
+        let sessions = *self.sessions.borrow();
+        self.reported.set_core(&CoreReport {
+            version: status.core_version,
+            start_time: status.start_time,
+            node_mode: NODE_MODE.to_owned(),
+            certificate_expire_time: status.certificate_expire_time,
+            reconnect_count: sessions.saturating_sub(1),
+        });
+    }
+}

@@ -1,0 +1,404 @@
+//! The system as separate processes that can be killed one by one.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use baetyl_pki::pem;
+use baetyl_proto::node::v1::node_service_client::NodeServiceClient;
+use baetyl_proto::node::v1::{GetNodeStatusRequest, LocalNodeStatus};
+use baetyl_service_kit::serve::{ConnectOptions, Target, connect, connect_lazy};
+use baetyl_service_kit::tls::{Identity, Roots};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tonic::transport::Channel;
+
+use crate::program::{Output, program, run};
+use crate::{instances, wait};
+
+/// How long a process may take to end after it was asked to.
+const END_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where the node has its data.
+const NODE_FOLDER: &str = "n";
+
+/// One process of the program.
+#[derive(Debug)]
+struct Process {
+    args: Vec<OsString>,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+impl Process {
+    fn new(log: PathBuf, args: Vec<OsString>) -> Self {
+        let child = None;
+        Self { args, log, child }
+    }
+
+    fn start(&mut self, environment: &[(&str, &str)]) -> Result<()> {
+        let mut options = std::fs::OpenOptions::new();
+        let log = options.create(true).append(true).open(&self.log)?;
+        let child = Command::new(program()?)
+            .args(&self.args)
+            .env("BAETYL_LOG", "info")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Whether it has ended by itself.
+    fn has_ended(&mut self) -> Result<bool> {
+        match &mut self.child {
+            Some(child) => Ok(child.try_wait()?.is_some()),
+            None => Ok(true),
+        }
+    }
+
+    async fn end(&mut self, signal: Signal) -> Result<()> {
+        let Some(mut child) = self.child.take() else {
+            return Ok(());
+        };
+        if child.try_wait()?.is_none() {
+            kill_process(Pid::from_child(&child), signal)?;
+        }
+        let deadline = Instant::now() + END_PATIENCE;
+        while child.try_wait()?.is_none() {
+            if Instant::now() >= deadline {
+                child.kill()?;
+                bail!("a process does not end: {:?}", self.args);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().ok();
+            child.wait().ok();
+        }
+    }
+}
+
+/// An edge node: core as a process of its own.
+#[derive(Debug)]
+pub struct Node {
+    core: Process,
+    data: PathBuf,
+    port: u16,
+}
+
+/// A control plane and one node, each a process of its own.
+#[derive(Debug)]
+pub struct Site {
+    folder: TempDir,
+    cloud: Process,
+    sync: u16,
+    admin: u16,
+    /// The node `demo`.
+    pub node: Node,
+}
+
+impl Site {
+    /// Starts both, the node activated and online.
+    ///
+    /// # Errors
+    /// Something does not start.
+    pub async fn start() -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("bt").tempdir_in("/tmp")?;
+        let [api, sync, admin, core] = [free_port()?, free_port()?, free_port()?, free_port()?];
+        let path = folder.path();
+        let cloud = Process::new(
+            path.join("cloud.log"),
+            arguments(
+                "cloud",
+                &path.join("c"),
+                &[
+                    format!("listen=127.0.0.1:{api}"),
+                    format!("sync_listen=127.0.0.1:{sync}"),
+                    format!("admin_listen=127.0.0.1:{admin}"),
+                ],
+            ),
+        );
+        let data = path.join(NODE_FOLDER);
+        let core = Node {
+            core: Process::new(
+                path.join("core.log"),
+                arguments(
+                    "core",
+                    &data,
+                    &[
+                        format!("listen=127.0.0.1:{core}"),
+                        "reconnect_cap=500ms".to_owned(),
+                    ],
+                ),
+            ),
+            data: data.clone(),
+            port: core,
+        };
+        let mut site = Self {
+            folder,
+            cloud,
+            sync,
+            admin,
+            node: core,
+        };
+        site.start_cloud()?;
+        site.introduce(api).await?;
+        site.node.start(&[])?;
+        site.until_online().await?;
+        Ok(site)
+    }
+
+    /// Writes the context, adds the node and activates it.
+    async fn introduce(&self, api: u16) -> Result<()> {
+        let token = self.folder.path().join("c/admin.token");
+        let ca = self.folder.path().join("c/ca.pem");
+        let look = async || Ok(token.exists() && ca.exists());
+        wait::until("start of the cloud", look, |there| *there)
+            .await
+            .context(self.cloud.log())?;
+        let address = format!("https://127.0.0.1:{api}");
+        let set = ["context", "set", "site", "--cloud", &address];
+        let files = [
+            OsStr::new("--ca"),
+            ca.as_os_str(),
+            OsStr::new("--token-file"),
+            token.as_os_str(),
+        ];
+        let set: Vec<&OsStr> = set.iter().map(OsStr::new).chain(files).collect();
+        self.cli(&set).await?.ok()?;
+        let look = async || Ok(self.cli(&["status"]).await?.code);
+        wait::until("answer of the cloud", look, |code| *code == 0).await?;
+        let added = self
+            .cli(&["node", "add", "demo", "-l", "site=demo"])
+            .await?
+            .ok()?;
+        self.join(&added, NODE_FOLDER).await?.ok()?;
+        Ok(())
+    }
+
+    /// Runs the command that `node add` printed, with its data in a folder of the site.
+    ///
+    /// # Errors
+    /// It cannot be started or takes too long.
+    pub async fn join(&self, printed: &str, folder: &str) -> Result<Output> {
+        let data = self.folder.path().join(folder).display().to_string();
+        let args = printed
+            .split_whitespace()
+            .skip_while(|word| *word != "join");
+        let args: Vec<&str> = args.chain(["--no-core", "--data", &data]).collect();
+        self.cli(&args).await
+    }
+
+    /// Runs the command line against the control plane.
+    ///
+    /// # Errors
+    /// It cannot be started or takes too long.
+    pub async fn cli<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Output> {
+        self.cli_with(args, b"").await
+    }
+
+    /// As [`Site::cli`], with standard input.
+    ///
+    /// # Errors
+    /// It cannot be started or takes too long.
+    pub async fn cli_with<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<Output> {
+        let config = self.folder.path().join("config.yaml");
+        run(
+            &program()?,
+            args,
+            &[("BAETYL_CONFIG", config.as_os_str())],
+            input,
+        )
+        .await
+    }
+
+    /// Starts the control plane.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_cloud(&mut self) -> Result<()> {
+        self.cloud.start(&[])
+    }
+
+    /// Ends the control plane.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn stop_cloud(&mut self) -> Result<()> {
+        self.cloud.end(Signal::TERM).await
+    }
+
+    /// Waits until the control plane sees the node.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn until_online(&self) -> Result<()> {
+        let look = async || self.cli(&["get", "nodes"]).await;
+        let online = |output: &Output| output.stdout.contains("online");
+        wait::until("the node online", look, online)
+            .await
+            .with_context(|| format!("{}\n{}", self.cloud.log(), self.node.core.log()))?;
+        Ok(())
+    }
+
+    /// The sync listener of the control plane, as who shows this identity.
+    ///
+    /// # Errors
+    /// The authority of the control plane cannot be read.
+    pub fn sync_channel(&self, identity: Identity) -> Result<Channel> {
+        let ca = std::fs::read(self.folder.path().join("c/ca.pem"))?;
+        let roots = Roots::try_new(&pem::certs(&ca)?)?;
+        let address = format!("https://127.0.0.1:{}", self.sync);
+        let target = Target::encrypted(&address, None, Target::tls(roots, Some(identity)))?;
+        Ok(connect_lazy(&target, &ConnectOptions::default()))
+    }
+
+    /// The sum of one counter of the control plane over all labels; 0 while it is not there.
+    ///
+    /// # Errors
+    /// The control plane does not answer.
+    pub async fn counter(&self, name: &str) -> Result<f64> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.admin)).await?;
+        stream
+            .write_all(b"GET /metrics HTTP/1.0\r\nhost: localhost\r\n\r\n")
+            .await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let lines = answer.lines().filter(|line| line.starts_with(name));
+        Ok(lines
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum())
+    }
+
+    /// What the control plane wrote.
+    #[must_use]
+    pub fn cloud_log(&self) -> String {
+        self.cloud.log()
+    }
+
+    /// The folder that holds everything.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.node
+            .core
+            .child
+            .take()
+            .map(|mut child| (child.kill().ok(), child.wait().ok()));
+        for pid in instances(self.folder.path()) {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                kill_process(pid, Signal::KILL).ok();
+            }
+        }
+        if std::thread::panicking() {
+            self.folder.disable_cleanup(true);
+        }
+    }
+}
+
+impl Node {
+    /// Starts core, with more environment.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(&mut self, environment: &[(&str, &str)]) -> Result<()> {
+        self.core.start(environment)
+    }
+
+    /// Kills core; its applications go on.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.core.end(Signal::KILL).await
+    }
+
+    /// Asks core to end; its applications go on.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn stop(&mut self) -> Result<()> {
+        self.core.end(Signal::TERM).await
+    }
+
+    /// Waits until core has ended by itself.
+    ///
+    /// # Errors
+    /// It goes on.
+    pub async fn until_ended(&mut self) -> Result<()> {
+        let core = &mut self.core;
+        wait::until("the end of core", async || core.has_ended(), |ended| *ended).await?;
+        self.core.child = None;
+        Ok(())
+    }
+
+    /// What core says of itself and its applications.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn status(&self) -> Result<LocalNodeStatus> {
+        let ca = std::fs::read(self.data.join("local/ca.pem"))?;
+        let token = std::fs::read_to_string(self.data.join("local/edge-token"))?;
+        let roots = Roots::try_new(&pem::certs(&ca)?)?;
+        let address = format!("https://127.0.0.1:{}", self.port);
+        let target = Target::encrypted(&address, Some("localhost"), Target::tls(roots, None))?;
+        let channel = connect(&target, &ConnectOptions::default()).await?;
+        let mut request = tonic::Request::new(GetNodeStatusRequest {});
+        request.set_timeout(Duration::from_secs(5));
+        let bearer = format!("Bearer {}", token.trim()).parse()?;
+        request.metadata_mut().insert("authorization", bearer);
+        let answer = NodeServiceClient::new(channel)
+            .get_node_status(request)
+            .await?;
+        answer.into_inner().status.context("a status")
+    }
+
+    /// The status, once `good` says so.
+    ///
+    /// # Errors
+    /// It does not become so; the message has core's log.
+    pub async fn until(
+        &self,
+        what: &str,
+        good: impl Fn(&LocalNodeStatus) -> bool,
+    ) -> Result<LocalNodeStatus> {
+        let status = wait::until(what, async || self.status().await, good).await;
+        status.with_context(|| self.core.log())
+    }
+}
+
+fn arguments(service: &str, data: &Path, settings: &[String]) -> Vec<OsString> {
+    let mut args: Vec<OsString> = vec![service.into(), "--data".into(), data.into()];
+    for setting in settings {
+        args.extend(["--set".into(), setting.into()]);
+    }
+    args
+}
+
+fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port())
+}

@@ -1,0 +1,148 @@
+//! How many passed and failed, read from what test runners print.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+/// A sum of tests or checks; prints as the line that ends a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+}
+
+impl Counts {
+    /// Adds another sum.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)
+    }
+}
+
+/// Whose output is read. Only one form is looked for at a time: the output of a test that
+/// failed may hold anything, other runners' closing lines too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Runner {
+    /// `cargo nextest run`.
+    Nextest,
+    /// `cargo test`, one line per program.
+    Cargo,
+    /// `python3 -m unittest`.
+    Unittest,
+    /// `node --test`.
+    Node,
+    /// Our own last line.
+    Own,
+    /// A check: passes or fails as a whole.
+    Whole,
+}
+
+impl Runner {
+    /// Adds what a line says, if it is one that counts.
+    pub(crate) fn read(self, line: &str, counts: &mut Counts) {
+        let line = line.trim();
+        match self {
+            Self::Nextest => read_nextest(line, counts),
+            Self::Cargo => {
+                if let Some(rest) = line.strip_prefix("test result: ") {
+                    let sums = rest.split_once(". ").map_or(rest, |(_, sums)| sums);
+                    counts.passed += before(sums, " passed");
+                    counts.failed += before(sums, " failed");
+                }
+            }
+            Self::Unittest => read_unittest(line, counts),
+            Self::Node => {
+                let line = line.trim_start_matches(['#', 'ℹ', ' ']);
+                let value =
+                    |rest: Option<&str>| rest.and_then(|rest| rest.parse().ok()).unwrap_or(0);
+                counts.passed += value(line.strip_prefix("pass "));
+                counts.failed += value(line.strip_prefix("fail "));
+            }
+            Self::Own => {
+                if let Some(own) = read_own(line) {
+                    *counts = own;
+                }
+            }
+            Self::Whole => {}
+        }
+    }
+}
+
+/// `Summary [ 0.1s] 3 tests run: 1 passed (1 slow), 1 failed, 1 timed out, 0 skipped`
+fn read_nextest(line: &str, counts: &mut Counts) {
+    let Some((head, sums)) = line.split_once(" run: ") else {
+        return;
+    };
+    if !head.starts_with("Summary [") {
+        return;
+    }
+    for sum in without_parentheses(sums).split(',') {
+        let Some((number, what)) = sum.trim().split_once(' ') else {
+            continue;
+        };
+        let number = number.parse().unwrap_or(0);
+        match what.trim() {
+            "passed" => counts.passed += number,
+            "failed" | "timed out" | "exec failed" => counts.failed += number,
+            _ => {}
+        }
+    }
+}
+
+/// `Ran 5 tests in 0.1s`, and later `FAILED (failures=1, errors=2)`
+fn read_unittest(line: &str, counts: &mut Counts) {
+    if let Some(rest) = line.strip_prefix("Ran ") {
+        counts.passed += before(rest, " test");
+    } else if let Some(rest) = line.strip_prefix("FAILED (") {
+        let failed: u64 = rest
+            .trim_end_matches(')')
+            .split(',')
+            .filter_map(|part| part.trim().split_once('='))
+            .filter(|(what, _)| *what == "failures" || *what == "errors")
+            .filter_map(|(_, number)| number.parse::<u64>().ok())
+            .sum();
+        counts.passed = counts.passed.saturating_sub(failed);
+        counts.failed += failed;
+    }
+}
+
+/// `3 passed, 0 failed`, and nothing else on the line.
+fn read_own(line: &str) -> Option<Counts> {
+    let (passed, failed) = line.split_once(" passed, ")?;
+    Some(Counts {
+        passed: passed.parse().ok()?,
+        failed: failed.strip_suffix(" failed")?.parse().ok()?,
+    })
+}
+
+/// The number that stands before a word.
+fn before(text: &str, word: &str) -> u64 {
+    text.find(word)
+        .and_then(|end| text[..end].rsplit(' ').next())
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0)
+}
+
+fn without_parentheses(text: &str) -> String {
+    let mut depth = 0_u32;
+    text.chars()
+        .filter(|character| {
+            match character {
+                '(' => depth += 1,
+                ')' => {
+                    depth = depth.saturating_sub(1);
+                    return false;
+                }
+                _ => {}
+            }
+            depth == 0
+        })
+        .collect()
+}
