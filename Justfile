@@ -21,7 +21,7 @@ up *args: build
     @exec "{{ target }}/debug/baetyl" up "$@"
 
 # Runs every test; ends with the line "N passed, N failed".
-test: setup build
+test: setup build-all
     @cargo run --quiet -p xtask -- test
 
 # Runs the README's tour as a script, from an empty data folder to the function's answer.
@@ -124,6 +124,11 @@ setup:
 # Builds the program as tests and `up` use it.
 build:
     @cargo build -p baetyl-cli {{ unify }}
+
+# Builds every program with the features of the whole workspace: the system tests need the
+# crash points in it, and find it beside themselves.
+build-all:
+    @cargo build --workspace --bins
 
 # Builds the program and the benchmarks with optimisation.
 release:

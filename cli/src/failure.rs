@@ -69,6 +69,11 @@ impl Failure {
         Self::failed(format!("{}  {tag}", chain_of(error)))
     }
 
+    /// A problem that a server told.
+    pub(crate) fn problem(problem: &Problem) -> Self {
+        Self::failed(render(problem, ""))
+    }
+
     /// A server's answer. `subject` says what was asked, for example a file's name.
     pub(crate) fn status(status: &Status, subject: &str) -> Self {
         Self::failed(render(&Problem::from_status(status), subject))

@@ -99,9 +99,13 @@ impl Rest {
                 body,
             })
         };
-        // A server that refuses a large body answers early and closes: the answer still counts.
-        let (answer, _) = futures::join!(exchange, connection);
-        answer
+        let (mut exchange, connection) = (std::pin::pin!(exchange), std::pin::pin!(connection));
+        tokio::select! {
+            biased;
+            answer = &mut exchange => answer,
+            // A server may answer and close; what it answered still counts.
+            _ = connection => exchange.await,
+        }
     }
 
     /// GET of a path.

@@ -231,7 +231,8 @@ fn title(words: &[String]) -> String {
     let program = words.first().map(file).unwrap_or_default();
     let first = words.get(1).map(file).unwrap_or_default();
     match program.as_str() {
-        "baetyl" => first,
+        // What was started by `baetyl` runs the very same file.
+        "baetyl" | "exe" => first,
         _ => format!("{program} {first}"),
     }
 }

@@ -10,7 +10,7 @@ use baetyl_core::{Config, Dependencies, Ended, Server};
 #[cfg(feature = "cloud")]
 use baetyl_engine::driver::Driver as _;
 #[cfg(feature = "cloud")]
-use baetyl_engine::driver::process::{ProcessConfig, ProcessDriver};
+use baetyl_engine::driver::process::{ProcessConfig, ProcessDriver, remove_secrets};
 #[cfg(feature = "cloud")]
 use tokio_util::task::TaskTracker;
 
@@ -62,9 +62,10 @@ pub(crate) fn dependencies(host: &Host) -> Dependencies {
     dependencies
 }
 
-/// Stops every instance that is left of the node with this data folder; says how many.
+/// Stops every instance that is left of the node with this data folder, and removes its secrets
+/// from memory; says how many there were.
 #[cfg(feature = "cloud")]
-pub(crate) async fn stop_all(data: &Path) -> Result<usize, Failure> {
+pub(crate) async fn remove_all(data: &Path) -> Result<usize, Failure> {
     let config = Config {
         data_folder: data.to_owned(),
         ..Config::default()
@@ -82,5 +83,7 @@ pub(crate) async fn stop_all(data: &Path) -> Result<usize, Failure> {
             .await
             .map_err(Failure::local)?;
     }
+    drop(driver);
+    remove_secrets(&config.applications_folder()).map_err(Failure::local)?;
     Ok(found.len())
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use baetyl_init::{Activation, CoreProcess, activate, is_activated, start_core};
+use baetyl_init::{Activation, CoreProcess, InitError, activate, is_activated, start_core};
 use baetyl_service_kit::serve::Address;
 use tokio::net::TcpStream;
 
@@ -31,9 +31,11 @@ pub(super) async fn run(args: JoinArgs) -> Result<ExitCode, Failure> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             patience: args.timeout,
         };
-        let identity = activate(&activation)
-            .await
-            .map_err(|error| Failure::fault(&error))?;
+        let identity = activate(&activation).await.map_err(|error| match error {
+            // The cloud said why; its word stands.
+            InitError::Refused(problem) => Failure::problem(&problem),
+            error => Failure::fault(&error),
+        })?;
         let (namespace, node) = (&identity.namespace, &identity.node);
         say(&format!(
             "✓ activated as node {node} of {namespace}  {}",

@@ -100,7 +100,7 @@ fn lock(folder: &Path) -> Result<File, Failure> {
 
 /// Stops what an earlier `up` left running, and removes everything but the lock.
 async fn clear(folder: &Path) -> Result<(), Failure> {
-    let left = crate::service::core::stop_all(&folder.join("node")).await?;
+    let left = crate::service::core::remove_all(&folder.join("node")).await?;
     if left > 0 {
         say(&format!("stopped {left} instances of an earlier run"));
     }

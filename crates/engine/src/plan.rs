@@ -6,8 +6,8 @@
 //! 2. Whatever lives and belongs to no release is stopped; what ended and is not kept is removed.
 //! 3. The record follows the wish: an equal template goes on under the new pin, changed reloaded
 //!    inputs are switched in place, all else becomes a candidate, unless it failed before.
-//! 4. The candidate is started and watched through its gate ([`gate`]).
-//! 5. What serves is kept running, unless the candidate excludes it ([`keep`]).
+//! 4. The candidate is started and watched through its gate (module `gate`).
+//! 5. What serves is kept running, unless the candidate excludes it (module `keep`).
 
 use std::time::Duration;
 

@@ -110,7 +110,7 @@ async fn when_requests_are_wrong_then_status_and_reason_say_so() -> Result<()> {
         .send(Method::POST, "/v1/configs", &[], config.clone())
         .await?;
     assert_eq!(made.status, 200, "{}", made.text());
-    let large = json!({"name": "large", "data": {"a": "x".repeat(4 * 1024 * 1024)}}).to_string();
+    let large = json!({"name": "large", "stringData": {"a": "x".repeat(70 * 1024)}}).to_string();
     let reference = json!({"name": "needs", "type": "process", "selector": "a = b", "services": [
         {"name": "aa", "program": {"configuration": "missing", "entry": ["x"]}}]})
     .to_string();
@@ -147,10 +147,10 @@ async fn when_requests_are_wrong_then_status_and_reason_say_so() -> Result<()> {
         (
             "too large",
             Method::POST,
-            "/v1/configs",
+            "/v1/secrets",
             &[],
             large,
-            413,
+            400,
             None,
         ),
         (
@@ -177,7 +177,7 @@ async fn when_requests_are_wrong_then_status_and_reason_say_so() -> Result<()> {
             "/v1/configs/limits",
             &etag,
             config,
-            409,
+            412,
             Some("ETAG_MISMATCH"),
         ),
         (

@@ -151,7 +151,13 @@ impl Server {
             Ok((io, peer)) => self.http(io, peer).await,
             Err(error) => {
                 HANDSHAKE_FAILURES.add(1, &[]);
-                tracing::debug!(peer.address = %address, error = %error, "tls handshake failed");
+                let source = error.get_ref().and_then(|error| error.downcast_ref());
+                if let Some(rustls::Error::InvalidCertificate(_)) = source {
+                    // Somebody showed a certificate that does not count here: a person must know.
+                    tracing::warn!(peer.address = %address, error = %error, "certificate refused");
+                } else {
+                    tracing::debug!(peer.address = %address, error = %error, "tls handshake failed");
+                }
             }
         }
     }

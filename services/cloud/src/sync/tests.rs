@@ -44,15 +44,31 @@ async fn synced(cloud: &Cloud, device: &Device) -> (Edge, Held) {
 }
 
 fn status_entry(name: &str, state: pb::ApplicationState, reason: &str) -> wire::ReportEntry {
-    let status = pb::ApplicationStatus {
+    entry(&pb::ApplicationStatus {
         name: name.to_owned(),
         desired_revision: 1,
         state: state.into(),
         reason: reason.to_owned(),
         ..pb::ApplicationStatus::default()
-    };
+    })
+}
+
+/// An application that is healthy with the inputs that its node was told.
+fn healthy_entry(item: &wire::DesiredApplication) -> wire::ReportEntry {
+    let digests = item.inputs.iter();
+    let digests = digests.map(|it| (format!("{}/{}", it.kind, it.name), it.digest.clone()));
+    entry(&pb::ApplicationStatus {
+        name: item.name.clone(),
+        desired_revision: item.revision,
+        state: pb::ApplicationState::Healthy.into(),
+        input_digests: digests.collect(),
+        ..pb::ApplicationStatus::default()
+    })
+}
+
+fn entry(status: &pb::ApplicationStatus) -> wire::ReportEntry {
     wire::ReportEntry {
-        key: name.to_owned(),
+        key: status.name.clone(),
         value: status.encode_to_vec().into(),
     }
 }
@@ -283,7 +299,7 @@ async fn when_a_stream_is_silent_then_it_ends() {
 async fn when_reports_come_then_they_are_stored_and_acknowledged() {
     let (cloud, device) = demo().await;
     let (mut edge, held) = synced(&cloud, &device).await;
-    let healthy = status_entry("watcher", pb::ApplicationState::Healthy, "");
+    let healthy = healthy_entry(&held.document.applications[0]);
 
     let fence = Some(held.fence);
     edge.send(Up::Accepted(wire::Accepted { fence })).await;
