@@ -17,3 +17,17 @@ pub use report::{Report, Table, say};
 pub use stats::Percentiles;
 pub use taken::Taken;
 pub use wire::Wire;
+
+/// Checks that the program that is to be measured is there, before anything is begun.
+///
+/// # Errors
+/// It is not: the message says how it is built.
+pub fn check_program() -> anyhow::Result<()> {
+    let program = baetyl_tests::program()?;
+    let path = program.display();
+    anyhow::ensure!(
+        program.is_file(),
+        "{path} is not there: run `./just build`, or `./just release`"
+    );
+    Ok(())
+}

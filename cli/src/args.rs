@@ -27,6 +27,7 @@ pub(crate) use service::{JoinArgs, RuntimeArgs, ServiceArgs, UpArgs};
 /// 2 typed wrongly, 3 not converged in time, 64 bad configuration of a service.
 #[derive(Debug, Parser)]
 #[command(
+    verbatim_doc_comment,
     name = "baetyl",
     version,
     max_term_width = 100,
@@ -84,11 +85,13 @@ pub(crate) enum ClientCommand {
     ///   baetyl get nodes
     ///   baetyl get apps -l site=demo -o yaml
     ///   baetyl get config thresholds -o yaml
+    #[command(verbatim_doc_comment)]
     Get(GetArgs),
     /// Show one resource in full: where it stands and why.
     ///
     ///   baetyl describe node demo
     ///   baetyl describe app sensors
+    #[command(verbatim_doc_comment)]
     Describe(ObjectArgs),
     /// Create or replace everything in files, folders or standard input, in one transaction.
     ///
@@ -98,38 +101,46 @@ pub(crate) enum ClientCommand {
     ///   baetyl apply -f examples/sensors --wait
     ///   baetyl apply -f examples/sensors --dry-run
     ///   cat app.yaml | baetyl apply -f -
+    #[command(verbatim_doc_comment)]
     Apply(ApplyArgs),
     /// Delete resources by name or by file.
     ///
     ///   baetyl delete app sensors
     ///   baetyl delete -f examples/watcher
+    #[command(verbatim_doc_comment)]
     Delete(DeleteArgs),
     /// Print changes of resources as they happen.
     ///
     ///   baetyl watch nodes
+    #[command(verbatim_doc_comment)]
     Watch(WatchArgs),
     /// Set labels (key=value) or remove them (key-).
     ///
     ///   baetyl label node demo site=demo floor-
+    #[command(verbatim_doc_comment)]
     Label(LabelArgs),
     /// List the revisions of a resource with what each changed.
     ///
     ///   baetyl history config thresholds
+    #[command(verbatim_doc_comment)]
     History(HistoryArgs),
     /// Bring an earlier revision back, as a new one.
     ///
     ///   baetyl rollback config thresholds --to 3
+    #[command(verbatim_doc_comment)]
     Rollback(RollbackArgs),
     /// Print the log of an application on a node.
     ///
     ///   baetyl logs watcher -f
     ///   baetyl logs sensors --invocation 0198f2c1
+    #[command(verbatim_doc_comment)]
     Logs(LogsArgs),
     /// Call a function on the edge node of the context.
     ///
     ///   baetyl invoke sensors/window -d '{"rows": []}'
     ///   baetyl invoke sensors/days --stream -d @readings.csv
     ///   cat readings.csv | baetyl invoke sensors/window -d -
+    #[command(verbatim_doc_comment)]
     Invoke(InvokeArgs),
     /// Add a node and print what to run on the device; revoke a node.
     #[command(subcommand)]
@@ -156,6 +167,7 @@ pub(crate) enum ServiceCommand {
     /// Activate this device as a node and bring up core.
     ///
     ///   baetyl join https://cloud.example:9004 --token jt_…
+    #[command(verbatim_doc_comment)]
     Join(JoinArgs),
     /// Run the control plane.
     #[cfg(feature = "cloud")]

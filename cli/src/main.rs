@@ -1,5 +1,10 @@
 //! The multi-call program `baetyl`: the command line, each service as a subcommand, and `up`.
 
+#![allow(
+    rustdoc::bare_urls,
+    reason = "comments of arguments are help texts, read in a terminal"
+)]
+
 mod args;
 mod client;
 mod commands;

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use baetyl_engine::driver::process::remove_secrets;
 use baetyl_pki::pem;
 use baetyl_proto::node::v1::node_service_client::NodeServiceClient;
 use baetyl_proto::node::v1::{GetNodeStatusRequest, LocalNodeStatus};
@@ -312,6 +313,8 @@ impl Drop for Site {
                 kill_process(pid, Signal::KILL).ok();
             }
         }
+        // What lies in memory is found by the folder's name, so it goes before the folder.
+        remove_secrets(&self.node.data.join("applications")).ok();
         if std::thread::panicking() {
             self.folder.disable_cleanup(true);
         }

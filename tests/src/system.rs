@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use baetyl_engine::driver::process::remove_secrets;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -273,6 +274,8 @@ impl Drop for System {
                 kill_process(pid, Signal::KILL).ok();
             }
         }
+        // What lies in memory is found by the folder's name, so it goes before the folder.
+        remove_secrets(&self.data().join("node/applications")).ok();
         if std::thread::panicking() {
             // What a failed test leaves to look at.
             self.folder.disable_cleanup(true);

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use baetyl_benches::{Memory, Report, Table, Wire, memory, say};
+use baetyl_benches::{Memory, Report, Table, Wire, check_program, memory, say};
 use baetyl_proto::function::v1::InvokeRequest;
 use baetyl_proto::function::v1::function_service_client::FunctionServiceClient;
 use baetyl_tests::{Site, instances, program, repository};
@@ -40,6 +40,7 @@ struct Arguments {
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let calls = if arguments.quick { 20 } else { arguments.calls };
+    check_program()?;
     let mut report = Report::begin("bench-footprint", "Memory of the services");
     report.text(ABOUT.trim());
     let mut place = Place::start().await?;

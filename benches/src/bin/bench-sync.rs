@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
-use baetyl_benches::{Percentiles, Report, Table, Taken, Wire, say};
+use baetyl_benches::{Percentiles, Report, Table, Taken, Wire, check_program, say};
 use baetyl_proto::cloud::v1::configuration_service_client::ConfigurationServiceClient;
 use baetyl_proto::cloud::v1::node_service_client::NodeServiceClient;
 use baetyl_proto::cloud::v1::{
@@ -49,6 +49,7 @@ async fn main() -> Result<ExitCode> {
     } else {
         (arguments.changes, arguments.absences)
     };
+    check_program()?;
     let mut report = Report::begin("bench-sync", "Configuration: from commit to application");
     report.text(ABOUT.trim());
     let mut bench = Bench::start().await?;

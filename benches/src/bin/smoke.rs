@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use baetyl_benches::{Machine, Wire, say};
+use baetyl_benches::{Machine, Wire, check_program, say};
 use baetyl_proto::function::v1::InvokeRequest;
 use baetyl_proto::function::v1::function_service_client::FunctionServiceClient;
 use baetyl_tests::{System, instances, repository, tool, wait};
@@ -43,7 +43,8 @@ async fn main() -> ExitCode {
 }
 
 async fn tour() -> Result<()> {
-    // Asked for first, so that a machine that lacks it does not learn so at the end.
+    // Asked for first, so that a machine that lacks something does not learn so at the end.
+    check_program()?;
     tool::path("grpcurl")?;
     let mut system = System::start().await?;
     done(

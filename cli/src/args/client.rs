@@ -159,6 +159,7 @@ pub(crate) enum NodeCommand {
     /// Add a node, unless it exists, and print the line that joins a device.
     ///
     ///   baetyl node add press-7 -l site=demo
+    #[command(verbatim_doc_comment)]
     Add {
         /// Name of the node.
         name: String,
@@ -185,6 +186,7 @@ pub(crate) enum NodeCommand {
     ///
     ///   baetyl node properties demo
     ///   baetyl node properties demo speed=12 lamp-
+    #[command(verbatim_doc_comment)]
     Properties {
         /// Name of the node.
         name: String,
@@ -227,6 +229,7 @@ pub(crate) enum ContextCommand {
     /// Write a context, or change the given parts of one.
     ///
     ///   baetyl context set plant --cloud https://cloud.example:9004 --ca ca.pem --token-file t
+    #[command(verbatim_doc_comment)]
     Set {
         /// Name of the context.
         name: String,

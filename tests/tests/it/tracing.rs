@@ -207,7 +207,7 @@ impl TraceService for Spans {
                 service: service.clone(),
                 span,
             });
-            self.0.lock().unwrap().extend(seen);
+            self.0.lock().expect("not poisoned").extend(seen);
         }
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
@@ -233,7 +233,7 @@ impl Collector {
 
     /// Waits until such a span arrived, and all spans above it; returns them from the root down.
     async fn path_to(&self, is_wanted: impl Fn(&Seen) -> bool) -> Result<Vec<Seen>> {
-        let look = async || path(&self.spans.0.lock().unwrap(), &is_wanted);
+        let look = async || path(&self.spans.0.lock().expect("not poisoned"), &is_wanted);
         wait::until("a trace in one piece", look, |_| true).await
     }
 

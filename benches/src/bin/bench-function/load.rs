@@ -9,11 +9,11 @@ use baetyl_proto::function::v1::function_service_client::FunctionServiceClient;
 use baetyl_proto::function::v1::{InvokeRequest, InvokeStreamRequest};
 use bytes::Bytes;
 use tokio::task::JoinSet;
+use tonic::Request;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 
 use crate::keys;
-use crate::path::with;
 
 type Client = FunctionServiceClient<Channel>;
 
@@ -169,4 +169,13 @@ async fn stream(client: &mut Client, call: &Call, count: usize) -> Result<()> {
     }
     ensure!(seen == count, "{seen} values came instead of {count}");
     Ok(())
+}
+
+/// A request of somebody who holds the edge token.
+pub(crate) fn with<T>(message: T, bearer: &MetadataValue<Ascii>) -> Request<T> {
+    let mut request = Request::new(message);
+    request
+        .metadata_mut()
+        .insert("authorization", bearer.clone());
+    request
 }

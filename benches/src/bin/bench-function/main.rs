@@ -11,6 +11,7 @@ mod load;
 mod path;
 mod runtime;
 mod servers;
+mod site;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,7 +22,8 @@ use baetyl_benches::{Report, say};
 use clap::{Args, Parser, Subcommand};
 
 use crate::figures::Figures;
-use crate::path::{Path, Site};
+use crate::path::Path;
+use crate::site::Site;
 
 /// Measures calls through the function service against calls of a server directly.
 #[derive(Debug, Parser)]
