@@ -1,6 +1,13 @@
 //! Bad input through the command line, REST and gRPC: every violation at once, nothing stored.
 
 use anyhow::Result;
+use baetyl_pki::pem;
+use baetyl_proto::cloud::v1::CreateApplicationRequest;
+use baetyl_proto::cloud::v1::application_service_client::ApplicationServiceClient;
+use baetyl_proto::json::{Format, ReadOptions, from_json};
+use baetyl_service_kit::fault::{Code, Problem};
+use baetyl_service_kit::serve::{ConnectOptions, Target, connect};
+use baetyl_service_kit::tls::Roots;
 use baetyl_tests::System;
 use http::Method;
 use serde_json::{Value, json};
@@ -80,6 +87,20 @@ async fn when_documents_are_wrong_then_all_violations_come_back_and_nothing_is_s
             assert!(found, "{name}: {field} is not in {text}");
         }
         assert_eq!(fields.len(), case.violations.len(), "{name}: {text}");
+        let by_grpc = create_by_grpc(&system, &case.document).await?;
+        assert_eq!(by_grpc.code, Code::InvalidArgument, "{name}: {by_grpc:?}");
+        assert_eq!(
+            by_grpc.violations.len(),
+            case.violations.len(),
+            "{name}: {by_grpc:?}"
+        );
+        for field in case.violations {
+            let mut found = by_grpc.violations.iter();
+            assert!(
+                found.any(|it| it.field.ends_with(field)),
+                "{name}: {by_grpc:?}"
+            );
+        }
         let mut document = case.document.clone();
         document["apiVersion"] = json!("baetyl.io/v1");
         document["kind"] = json!("Application");
@@ -99,6 +120,31 @@ async fn when_documents_are_wrong_then_all_violations_come_back_and_nothing_is_s
         listed.text()
     );
     Ok(())
+}
+
+/// Sends the same document as a typed message, past the gateway and the command line.
+async fn create_by_grpc(system: &System, document: &Value) -> Result<Problem> {
+    let application = from_json(
+        "baetyl.resource.v1.Application",
+        &document.to_string(),
+        Format::Json,
+        ReadOptions::request(),
+    )?;
+    let roots = Roots::try_new(&pem::certs(system.from_context("ca")?.as_bytes())?)?;
+    let address = system.from_context("cloud")?;
+    let target = Target::encrypted(&address, None, Target::tls(roots, None))?;
+    let channel = connect(&target, &ConnectOptions::default()).await?;
+    let mut request = tonic::Request::new(CreateApplicationRequest {
+        application: Some(application),
+        ..Default::default()
+    });
+    let bearer = format!("Bearer {}", system.from_context("token")?).parse()?;
+    request.metadata_mut().insert("authorization", bearer);
+    let mut service = ApplicationServiceClient::new(channel);
+    match service.create_application(request).await {
+        Ok(_) => anyhow::bail!("it was stored"),
+        Err(status) => Ok(Problem::from_status(&status)),
+    }
 }
 
 #[tokio::test]
