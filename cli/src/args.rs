@@ -13,7 +13,9 @@ pub(crate) use client::{
     ApplyArgs, ContextCommand, DeleteArgs, GetArgs, HistoryArgs, InvokeArgs, LabelArgs, LogsArgs,
     NodeCommand, ObjectArgs, RollbackArgs, TokenCommand, WatchArgs,
 };
-pub(crate) use service::{JoinArgs, RuntimeArgs, ServiceArgs, UpArgs};
+#[cfg(feature = "cloud")]
+pub(crate) use service::UpArgs;
+pub(crate) use service::{JoinArgs, RuntimeArgs, ServiceArgs};
 
 /// Edge computing: a control plane, edge nodes, applications and functions.
 ///
