@@ -2,12 +2,12 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`registry`] | which nodes have a stream now, and how to reach them |
-//! | [`session`] | one stream from Hello to Goodbye |
-//! | [`report`] | sections of reported state: what is stored, and its digests |
-//! | [`channel`] | channels inside of a stream, with credit |
-//! | [`bodies`] | `FetchBodies` |
-//! | [`service`] | the gRPC face |
+//! | `registry` | which nodes have a stream now, and how to reach them |
+//! | `session` | one stream from Hello to Goodbye |
+//! | `report` | sections of reported state: what is stored, and its digests |
+//! | `channel` | channels inside of a stream, with credit |
+//! | `bodies` | `FetchBodies` |
+//! | `service` | the gRPC face |
 //!
 //! Desired state goes down as a level: a session is woken, reads the newest document and sends
 //! it; what was overtaken is never sent. Reports come up as entries and are acknowledged when
