@@ -47,6 +47,10 @@ pub struct Release {
     pub number: u64,
     /// What it runs. Reloaded inputs change in place, all else stays.
     pub pin: Pin,
+    /// Revision under which it was begun. Its instances say so, also after a later revision that
+    /// changed nothing they run; 0 in records from before it was kept.
+    #[serde(default)]
+    pub begun_revision: u64,
     /// One per copy of each service.
     pub slots: Vec<Slot>,
 }
@@ -230,7 +234,12 @@ impl AppRecord {
             .map(|(service, index)| Slot::new(&service.name, index))
             .collect();
         self.candidate = Some(Candidate {
-            release: Release { number, pin, slots },
+            release: Release {
+                number,
+                begun_revision: pin.revision,
+                pin,
+                slots,
+            },
             is_exclusive,
         });
     }
@@ -355,6 +364,17 @@ impl AppRecord {
         self.past.push(past);
         let excess = self.past.len().saturating_sub(MAX_PAST);
         self.past.drain(..excess);
+    }
+}
+
+impl Release {
+    /// Returns the revision that its instances say they are of.
+    #[must_use]
+    pub fn told_revision(&self) -> u64 {
+        match self.begun_revision {
+            0 => self.pin.revision,
+            begun => begun,
+        }
     }
 }
 

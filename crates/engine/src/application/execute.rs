@@ -312,7 +312,7 @@ impl Application {
         let launch = Launch {
             id: id.clone(),
             release: self.key(release.number),
-            revision: release.pin.revision,
+            revision: release.told_revision(),
             service,
             index: place.index,
             ports: slot.ports.clone(),

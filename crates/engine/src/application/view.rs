@@ -137,7 +137,8 @@ impl Application {
         }
         for (role, spec) in [(Role::Serving, serving), (Role::Candidate, candidate)] {
             if let (Some(spec), Some(release)) = (spec, self.record.release(role)) {
-                add(spec, release.pin.revision);
+                // Runtimes attach with what they were told.
+                add(spec, release.told_revision());
             }
         }
         routes.into_values().collect()

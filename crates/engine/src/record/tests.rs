@@ -25,6 +25,7 @@ fn slot(instance: Option<&str>) -> Slot {
 fn release(number: u64, text: &str, instance: Option<&str>) -> Release {
     Release {
         number,
+        begun_revision: 0,
         pin: pin(text),
         slots: vec![slot(instance)],
     }

@@ -71,6 +71,12 @@ impl App {
         self
     }
 
+    /// Says something that changes nothing that runs.
+    pub(crate) fn described(mut self, description: &str) -> Self {
+        self.message.description = description.into();
+        self
+    }
+
     pub(crate) fn env_from(mut self, name: &str, configuration: &str, key: &str) -> Self {
         let source = pb::env_var_source::Source::ConfigKeyRef(pb::KeyRef {
             name: configuration.into(),

@@ -574,6 +574,13 @@ pub(crate) async fn when_a_function_is_desired_then_its_route_is_published(mut b
     assert!(tokio::time::timeout(BOUND, next).await.unwrap().is_ok());
     bench.healthy("sensors", 2).await;
 
+    // Nothing that runs changes: the runtimes go on, and the route still names what they said.
+    let described = app("sensors").serving_function("sensors-code").version("2");
+    let fence = bench.desire([described.described("windows of readings")]);
+    bench.converged(fence).await;
+    bench.healthy("sensors", 3).await;
+    assert_eq!(routes.borrow().as_ref().unwrap()[0].active_revision, 2);
+
     let fence = bench.desire([]);
     bench.converged(fence).await;
     assert!(routes.borrow().as_ref().unwrap().is_empty());
