@@ -3,13 +3,14 @@
 //! Applications and workers are processes of their own. Ctrl-C stops them; a kill leaves them
 //! running and the next `up` adopts them.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use baetyl_core::StopMode;
 use baetyl_service_kit::config::HumanDuration;
 use baetyl_service_kit::serve::Address;
+use tokio::net::TcpSocket;
 
 use crate::args::UpArgs;
 use crate::failure::Failure;
@@ -21,6 +22,8 @@ use crate::service::{core, function, gateway};
 mod data;
 mod node;
 mod part;
+#[cfg(test)]
+mod tests;
 
 use data::UpFolder;
 use part::{Part, Parts};
@@ -36,18 +39,23 @@ struct Ports {
     core: u16,
     function: u16,
     edge_gateway: u16,
+    /// Holds what the kernel chose until everything listens, see [`hold`].
+    _held: Vec<TcpSocket>,
 }
 
 impl Ports {
     /// `base + 4` and so on; with 0 whatever is free.
     fn choose(base: u16) -> Result<Self, Failure> {
-        let at = |offset: u16| {
+        let mut held = Vec::new();
+        let mut at = |offset: u16| {
             if base == 0 {
-                free_port()
-            } else {
-                base.checked_add(offset)
-                    .ok_or_else(|| Failure::usage("--port-base is too high".to_owned()))
+                let socket = hold().map_err(Failure::local)?;
+                let port = socket.local_addr().map_err(Failure::local)?.port();
+                held.push(socket);
+                return Ok(port);
             }
+            base.checked_add(offset)
+                .ok_or_else(|| Failure::usage("--port-base is too high".to_owned()))
         };
         Ok(Self {
             cloud: at(4)?,
@@ -56,13 +64,19 @@ impl Ports {
             function: at(11)?,
             cloud_gateway: at(80)?,
             edge_gateway: at(81)?,
+            _held: held,
         })
     }
 }
 
-fn free_port() -> Result<u16, Failure> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Failure::local)?;
-    Ok(listener.local_addr().map_err(Failure::local)?.port())
+/// A free port, bound and never listened on: as long as the socket lives nobody is given the
+/// port, neither for a connection nor for port 0, but who asks for it by number may listen, since
+/// all our listeners set SO_REUSEADDR.
+fn hold() -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind((Ipv4Addr::UNSPECIFIED, 0).into())?;
+    Ok(socket)
 }
 
 fn local(port: u16) -> Address {

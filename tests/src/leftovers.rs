@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-/// Process ids whose environment says that they belong to a node with its data below `folder`,
-/// zombies aside.
+/// Process ids whose environment says that they belong to a node with its data below `folder`.
+/// Zombies aside, and the commands of probes, which come and go every second.
 #[must_use]
 pub fn instances(folder: &Path) -> Vec<u32> {
     let needle = folder.display().to_string();
@@ -17,11 +17,14 @@ pub fn instances(folder: &Path) -> Vec<u32> {
             continue;
         };
         let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-        let marked = environment.split(|byte| *byte == 0).any(|pair| {
-            pair.starts_with(b"BAETYL_INSTANCE=") || pair.starts_with(b"BAETYL_WORKER=")
-        });
-        let environment = String::from_utf8_lossy(&environment);
-        if marked && environment.contains(&needle) && !is_zombie(&entry.path()) {
+        let has = |start: &[u8]| {
+            let mut pairs = environment.split(|byte| *byte == 0);
+            pairs.any(|pair| pair.starts_with(start))
+        };
+        let is_marked = has(b"BAETYL_INSTANCE=") || has(b"BAETYL_WORKER=");
+        let is_probe = has(b"BAETYL_WORKER=probe-");
+        let is_below = String::from_utf8_lossy(&environment).contains(&needle);
+        if is_marked && !is_probe && is_below && !is_zombie(&entry.path()) {
             found.push(pid);
         }
     }

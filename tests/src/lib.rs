@@ -5,6 +5,7 @@
 
 mod http;
 mod leftovers;
+mod ports;
 mod program;
 mod site;
 mod system;

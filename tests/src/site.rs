@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -19,10 +19,13 @@ use tokio::net::TcpStream;
 use tonic::transport::Channel;
 
 use crate::program::{Output, program, run};
-use crate::{instances, wait};
+use crate::{instances, ports, wait};
 
-/// How long a process may take to end after it was asked to.
-const END_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a process may take to end after it was asked to. It decides no test.
+const END_PATIENCE: Duration = Duration::from_secs(180);
+
+/// How long core may take to answer.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where the node has its data.
 const NODE_FOLDER: &str = "n";
@@ -56,12 +59,10 @@ impl Process {
         Ok(())
     }
 
-    /// Whether it has ended by itself.
-    fn has_ended(&mut self) -> Result<bool> {
-        match &mut self.child {
-            Some(child) => Ok(child.try_wait()?.is_some()),
-            None => Ok(true),
-        }
+    /// How it ended by itself; none while it runs.
+    fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        let child = self.child.as_mut().context("it was not started")?;
+        Ok(child.try_wait()?)
     }
 
     async fn end(&mut self, signal: Signal) -> Result<()> {
@@ -122,7 +123,8 @@ impl Site {
     /// Something does not start.
     pub async fn start() -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("bt").tempdir_in("/tmp")?;
-        let [api, sync, admin, core] = [free_port()?, free_port()?, free_port()?, free_port()?];
+        let choose = ports::choose;
+        let [api, sync, admin, core] = [choose()?, choose()?, choose()?, choose()?];
         let path = folder.path();
         let cloud = Process::new(
             path.join("cloud.log"),
@@ -145,6 +147,8 @@ impl Site {
                     &data,
                     &[
                         format!("listen=127.0.0.1:{core}"),
+                        // Who listens where that service would be by default is not ours.
+                        "function_address=none".to_owned(),
                         "reconnect_cap=500ms".to_owned(),
                     ],
                 ),
@@ -346,15 +350,22 @@ impl Node {
         self.core.end(Signal::TERM).await
     }
 
-    /// Waits until core has ended by itself.
+    /// Waits until core has ended by itself; says how.
     ///
     /// # Errors
     /// It goes on.
-    pub async fn until_ended(&mut self) -> Result<()> {
+    pub async fn until_ended(&mut self) -> Result<ExitStatus> {
         let core = &mut self.core;
-        wait::until("the end of core", async || core.has_ended(), |ended| *ended).await?;
+        let ended = wait::until("the end of core", async || core.ended(), Option::is_some);
+        let ended = ended.await.with_context(|| self.core.log())?;
         self.core.child = None;
-        Ok(())
+        ended.context("it has ended")
+    }
+
+    /// What core wrote, from its first start on.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.core.log()
     }
 
     /// What core says of itself and its applications.
@@ -369,7 +380,7 @@ impl Node {
         let target = Target::encrypted(&address, Some("localhost"), Target::tls(roots, None))?;
         let channel = connect(&target, &ConnectOptions::default()).await?;
         let mut request = tonic::Request::new(GetNodeStatusRequest {});
-        request.set_timeout(Duration::from_secs(5));
+        request.set_timeout(ANSWER_PATIENCE);
         let bearer = format!("Bearer {}", token.trim()).parse()?;
         request.metadata_mut().insert("authorization", bearer);
         let answer = NodeServiceClient::new(channel)
@@ -398,10 +409,4 @@ fn arguments(service: &str, data: &Path, settings: &[String]) -> Vec<OsString> {
         args.extend(["--set".into(), setting.into()]);
     }
     args
-}
-
-fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
-        .local_addr()?
-        .port())
 }

@@ -16,11 +16,11 @@ use tempfile::TempDir;
 use crate::program::{Output, program, run};
 use crate::{Rest, wait};
 
-/// How long the start may take on a busy machine.
-const START_PATIENCE: Duration = Duration::from_secs(60);
+/// How long the start may take on a busy machine. It decides no test, nor does the next one.
+const START_PATIENCE: Duration = Duration::from_secs(180);
 
 /// How long the end may take.
-const STOP_PATIENCE: Duration = Duration::from_secs(60);
+const STOP_PATIENCE: Duration = Duration::from_secs(180);
 
 /// A running `baetyl up`, with the configuration of its command line.
 #[derive(Debug)]

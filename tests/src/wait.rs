@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 /// The longest that anything may take on a slow, busy machine. It decides no test: what is
 /// waited for either comes or never does.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// How often is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(50);

@@ -1,8 +1,9 @@
 //! Named places where a test can kill the process, to prove that nothing is lost there.
 //!
 //! With the feature `crash-points`, the variable `BAETYL_CRASH_POINT=name[:count]` makes the
-//! process kill itself with SIGKILL the `count`th time (default 1) that it reaches the place.
-//! Without the feature [`point`] compiles to nothing.
+//! process kill itself with SIGKILL the `count`th time (default 1) that it reaches the place; the
+//! last line of its standard error is then `killed at crash point name`. Without the feature
+//! [`point`] compiles to nothing.
 
 /// The places of the engine.
 pub const POINTS: [&str; 6] = [
@@ -22,6 +23,7 @@ pub fn point(_name: &str) {}
 /// Marks a place.
 #[cfg(feature = "crash-points")]
 pub fn point(name: &str) {
+    use std::io::Write as _;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,6 +35,7 @@ pub fn point(name: &str) {
         return;
     };
     if wanted == name && REACHED.fetch_add(1, Ordering::SeqCst) + 1 == *count {
+        let _ = std::io::stderr().write_all(format!("killed at crash point {name}\n").as_bytes());
         // Nothing may run after this, not even a destructor: that is the point.
         let _ =
             rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);

@@ -20,6 +20,9 @@ use tonic::service::Routes as Services;
 use super::fake::Functions;
 use crate::{Backend, Backends, BindError, Config, Face, Server};
 
+/// Ends a hang, and decides nothing.
+const BOUND: Duration = Duration::from_secs(180);
+
 fn any_port() -> Address {
     "127.0.0.1:0".parse().unwrap()
 }
@@ -97,10 +100,7 @@ async fn when_curl_comes_over_tls_then_the_function_answers_through_both_sockets
         "{answer}"
     );
     assert!(answer.ends_with("{\"rows\": 3}"), "{answer}");
-    assert_eq!(
-        shutdown.drain(Duration::from_secs(10)).await,
-        Drained::Clean
-    );
+    assert_eq!(shutdown.drain(BOUND).await, Drained::Clean);
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn when_the_address_is_taken_then_the_gateway_says_so() {
         .unwrap_err();
 
     assert!(matches!(error, BindError::Listen { .. }), "{error}");
-    shutdown.drain(Duration::from_secs(10)).await;
+    shutdown.drain(BOUND).await;
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn when_the_configuration_is_wrong_then_all_of_it_is_told() {
     let violations = baetyl_service_kit::fault::Fault::violations(&error);
     let fields: Vec<_> = violations.iter().map(|each| each.field.as_str()).collect();
     assert_eq!(fields, ["max_body", "max_streams", "cors_origins[0]"]);
-    shutdown.drain(Duration::from_secs(10)).await;
+    shutdown.drain(BOUND).await;
 }
 
 #[test]

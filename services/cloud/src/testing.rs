@@ -34,7 +34,7 @@ mod edge;
 pub(crate) use edge::{Device, Edge, Held};
 
 /// The longest that a test waits for anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 pub(crate) fn namespace() -> NamespaceName {
     NamespaceName::parse("default").unwrap()

@@ -136,13 +136,13 @@ impl Cloud {
             token: token.reveal().to_string(),
             folder: folder.to_owned(),
             version: "0.0.0".into(),
-            patience: Duration::from_secs(20),
+            patience: Duration::from_secs(180),
         }
     }
 
     async fn stop(self) -> Vec<String> {
         self.shutdown.begin();
-        self.shutdown.drain(Duration::from_secs(5)).await;
+        self.shutdown.drain(Duration::from_secs(180)).await;
         self.service.keys.lock().expect("not poisoned").clone()
     }
 }

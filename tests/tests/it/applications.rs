@@ -139,6 +139,6 @@ fn process(name: &str, line: &str) -> String {
          import time\n    {line}\n---\napiVersion: baetyl.io/v1\nkind: Application\nname: {name}\n\
          type: process\nselector: site = demo\nservices:\n  - name: main\n    \
          program: {{configuration: {name}-code, entry: [python3, main.py]}}\n\
-         update: {{soak: 1s, deadline: 20s}}\n"
+         update: {{soak: 1s, deadline: 300s}}\n"
     )
 }

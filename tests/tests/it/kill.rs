@@ -1,5 +1,6 @@
 //! Core killed at named places and at random moments: nothing is lost, doubled or left over.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,12 +10,43 @@ use baetyl_proto::node::v1::LocalNodeStatus;
 use baetyl_proto::resource::v1::{ApplicationState, ApplicationStatus};
 use baetyl_tests::{Site, instances, wait};
 
-/// The named places of core; those of the engine are [`POINTS`].
-const CORE_POINTS: [&str; 3] = [
-    "before_accept_persist",
-    "after_accept_persist",
-    "before_acknowledge",
+/// A named place where core dies while it takes a new revision, and which revision runs after
+/// that with the cloud away: the one of the last accepted desired state.
+struct Place {
+    name: &'static str,
+    runs: Runs,
+}
+
+/// A revision of the changed application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Runs {
+    /// The one before the change, which was never accepted.
+    Old,
+    /// The changed one: once accepted it is carried out, whatever happens.
+    New,
+}
+
+/// Every named place, of core and of its engine, in the order of a change.
+const PLACES: [Place; 9] = [
+    Place::new("before_accept_persist", Runs::Old),
+    Place::new("after_accept_persist", Runs::New),
+    Place::new("before_acknowledge", Runs::New),
+    Place::new("before_persist", Runs::New),
+    Place::new("after_persist", Runs::New),
+    Place::new("before_spawn", Runs::New),
+    Place::new("after_spawn", Runs::New),
+    Place::new("before_switch", Runs::New),
+    Place::new("after_switch", Runs::New),
 ];
+
+impl Place {
+    const fn new(name: &'static str, runs: Runs) -> Self {
+        Self { name, runs }
+    }
+}
+
+/// Number of the signal that nobody can catch.
+const SIGKILL: i32 = 9;
 
 /// How often core is killed at a random moment.
 const MOMENTS: u32 = 50;
@@ -23,12 +55,22 @@ const MOMENTS: u32 = 50;
 async fn given_core_dies_at_a_named_place_when_it_starts_without_cloud_then_all_is_as_accepted()
 -> Result<()> {
     let mut plant = Plant::start().await?;
-    for point in CORE_POINTS.into_iter().chain(POINTS) {
-        plant
-            .survives(point)
-            .await
-            .with_context(|| format!("at {point}"))?;
+    for place in PLACES {
+        let outcome = plant.survives(&place).await;
+        // By a panic: then everything is left to look at.
+        let folder = plant.site.folder().display();
+        assert!(
+            outcome.is_ok(),
+            "at {} in {folder}: {outcome:?}",
+            place.name
+        );
     }
+    let names: Vec<&str> = PLACES.iter().map(|place| place.name).collect();
+    let missing: Vec<&str> = POINTS
+        .into_iter()
+        .filter(|it| !names.contains(it))
+        .collect();
+    assert_eq!(missing, Vec::<&str>::new(), "places of the engine");
     Ok(())
 }
 
@@ -40,10 +82,13 @@ async fn given_core_dies_at_random_moments_when_it_starts_again_then_all_is_as_a
     println!("BAETYL_SEED={seed}");
     let mut plant = Plant::start().await?;
     for moment in 1..=MOMENTS {
-        plant
-            .survives_moment(&mut chance, moment % 5 == 0)
-            .await
-            .with_context(|| format!("moment {moment} of BAETYL_SEED={seed}"))?;
+        let is_alone = moment % 5 == 0;
+        let outcome = plant.survives_moment(&mut chance, is_alone).await;
+        let folder = plant.site.folder().display();
+        assert!(
+            outcome.is_ok(),
+            "moment {moment} of BAETYL_SEED={seed} in {folder}: {outcome:?}"
+        );
     }
     Ok(())
 }
@@ -93,34 +138,46 @@ impl Plant {
     }
 
     /// Core dies at a place while it takes a new revision.
-    async fn survives(&mut self, point: &str) -> Result<()> {
+    async fn survives(&mut self, place: &Place) -> Result<()> {
         let old = self.revision;
+        let before = self.newest().await?;
         self.site.node.kill().await?;
-        self.site.node.start(&[("BAETYL_CRASH_POINT", point)])?;
+        self.site
+            .node
+            .start(&[("BAETYL_CRASH_POINT", place.name)])?;
+        // The place is reached by the change that follows, and not by the start.
+        self.newest().await?;
         self.round += 1;
         self.revision += 1;
         self.apply().await?;
-        self.site.node.until_ended().await?;
+        self.dies_at(place.name).await?;
         self.site.stop_cloud().await?;
         self.site.node.start(&[])?;
         let status = self.settled().await?;
-        let serving = application(&status, "pump")?.serving_revision;
         ensure!(!status.connected, "the cloud is stopped: {status:?}");
-        match point {
-            "before_accept_persist" => ensure!(serving == old, "{serving} was never accepted"),
-            "after_accept_persist" | "before_acknowledge" => {
-                ensure!(
-                    serving == self.revision,
-                    "{serving} is not what was accepted"
-                );
-            }
-            _ => ensure!(
-                [old, self.revision].contains(&serving),
-                "{serving} is unknown"
-            ),
-        }
+        let expected = match place.runs {
+            Runs::Old => old,
+            Runs::New => self.revision,
+        };
+        let serving = application(&status, "pump")?.serving_revision;
+        ensure!(serving == expected, "{serving} runs, not {expected}");
         self.site.start_cloud()?;
-        self.newest().await?;
+        let newest = self.newest().await?;
+        let fence = match place.runs {
+            Runs::Old => accepted(&before),
+            Runs::New => accepted(&newest),
+        };
+        ensure!(accepted(&status) == fence, "not {fence:?}: {status:?}");
+        Ok(())
+    }
+
+    /// Core ends by SIGKILL, and by the one of that place.
+    async fn dies_at(&mut self, place: &str) -> Result<()> {
+        let end = self.site.node.until_ended().await?;
+        ensure!(end.signal() == Some(SIGKILL), "core ended by {end}");
+        let told = format!("killed at crash point {place}\n");
+        let log = self.site.node.log();
+        ensure!(log.matches(&told).count() == 1, "not told once: {log}");
         Ok(())
     }
 
@@ -145,15 +202,13 @@ impl Plant {
         }
         self.site.node.start(&[])?;
         let status = self.settled().await?;
-        let was = (before.epoch, before.accepted_generation);
-        let is = (status.epoch, status.accepted_generation);
+        let (was, is) = (accepted(&before), accepted(&status));
         ensure!(is >= was, "{was:?} was accepted, {is:?} is");
+        // One change is one generation.
+        let expected = if is == was { old } else { self.revision };
         let serving = application(&status, "pump")?.serving_revision;
-        ensure!(
-            [old, self.revision].contains(&serving),
-            "{serving} is unknown"
-        );
-        if serving == application(&before, "pump")?.serving_revision {
+        ensure!(serving == expected, "{serving} runs, not {expected}");
+        if serving == old {
             ensure!(
                 identity(&before, "pump")? == identity(&status, "pump")?,
                 "pump was restarted"
@@ -224,6 +279,11 @@ fn is_settled(status: &LocalNodeStatus) -> bool {
                 && app.serving_revision == app.desired_revision
                 && app.instances.len() == 1
         })
+}
+
+/// Epoch and generation of what was accepted last.
+fn accepted(status: &LocalNodeStatus) -> (u64, u64) {
+    (status.epoch, status.accepted_generation)
 }
 
 fn application<'a>(status: &'a LocalNodeStatus, name: &str) -> Result<&'a ApplicationStatus> {

@@ -238,7 +238,7 @@ impl Collector {
     }
 
     async fn stop(self) {
-        self.shutdown.drain(Duration::from_secs(10)).await;
+        self.shutdown.drain(Duration::from_secs(180)).await;
     }
 }
 

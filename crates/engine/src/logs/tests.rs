@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 use super::*;
 use crate::memory::MemoryDriver;
 
-const BOUND: Duration = Duration::from_secs(30);
+const BOUND: Duration = Duration::from_secs(180);
 
 struct Case {
     driver: MemoryDriver,

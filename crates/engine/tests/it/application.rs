@@ -18,15 +18,16 @@ pub(crate) fn app(name: &str) -> App {
             r#type: pb::ApplicationType::Process.into(),
             services: vec![pb::Service {
                 name: "web".into(),
+                // This, the deadline, and the time of a probe end a hang and decide nothing.
                 stop_grace_period: Some(Duration {
-                    seconds: 5,
+                    seconds: 120,
                     nanos: 0,
                 }),
                 ..pb::Service::default()
             }],
             update: Some(pb::UpdateStrategy {
                 deadline: Some(Duration {
-                    seconds: 60,
+                    seconds: 600,
                     nanos: 0,
                 }),
                 ..pb::UpdateStrategy::default()
@@ -210,7 +211,7 @@ fn probe(check: pb::probe::Check) -> pb::Probe {
     pb::Probe {
         check: Some(check),
         period_seconds: 1,
-        timeout_seconds: 10,
+        timeout_seconds: 120,
         failure_threshold: 1,
         ..pb::Probe::default()
     }

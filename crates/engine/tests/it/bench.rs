@@ -1,6 +1,7 @@
 //! An engine with everything around it, and ways to wait for a level with a bound.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +17,10 @@ use pb::{ApplicationState, ApplicationStatus, InstanceStatus};
 use prost::Message as _;
 
 use crate::application::App;
-use crate::rig::Rig;
+use crate::rig::{self, Rig};
 
 /// Far beyond what any step needs; reaching it is a failure.
-pub(crate) const BOUND: Duration = Duration::from_secs(60);
+pub(crate) const BOUND: Duration = Duration::from_secs(180);
 
 pub(crate) struct Bench {
     pub(crate) rig: Rig,
@@ -32,6 +33,7 @@ pub(crate) struct Bench {
     revisions: BTreeMap<String, Vec<Digest>>,
     generation: u64,
     engine: Option<EngineHandle>,
+    ports: RangeInclusive<u16>,
 }
 
 impl Bench {
@@ -53,6 +55,7 @@ impl Bench {
             revisions: BTreeMap::new(),
             generation: 0,
             engine: None,
+            ports: rig::own_ports(),
         };
         bench.start().await;
         bench
@@ -61,6 +64,7 @@ impl Bench {
     /// Starts another engine on what is there.
     pub(crate) async fn start(&mut self) {
         let mut config = EngineConfig::new("machine");
+        config.port_range = self.ports.clone();
         config.restart = RestartBackoff {
             initial: Duration::from_millis(20),
             cap: Duration::from_millis(100),
@@ -107,6 +111,11 @@ impl Bench {
         };
         let digest = self.bodies.put(message.encode_to_vec());
         self.inputs.insert(format!("secret/{name}"), digest);
+    }
+
+    /// A port of this bench that its engine does not hand out before seven others.
+    pub(crate) fn free_port(&self) -> u16 {
+        *self.ports.end()
     }
 
     pub(crate) fn input(&self, key: &str) -> Digest {

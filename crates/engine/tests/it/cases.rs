@@ -127,7 +127,7 @@ pub(crate) async fn when_a_revision_is_never_ready_then_it_is_rolled_back_at_its
     bench.desire([app("watcher").running(serve).ready_by(ready())]);
     let before = bench.healthy("watcher", 1).await;
 
-    bench.desire([app("watcher").running(idle).ready_by(ready()).within(1)]);
+    bench.desire([app("watcher").running(idle).ready_by(ready()).within(8)]);
     let status = bench.state("watcher", RolledBack).await;
 
     assert_eq!(status.reason, reason::PROBE_FAILED);
@@ -184,7 +184,7 @@ pub(crate) async fn when_a_failed_revision_is_retried_then_it_gets_another_chanc
 
 pub(crate) async fn when_both_revisions_want_a_port_then_the_old_one_stops_first(mut bench: Bench) {
     let serve = bench.rig.entry(Behaviour::Serve);
-    let port = bench.rig.free_port();
+    let port = bench.free_port();
     let watcher = app("watcher")
         .running(serve)
         .with_port(port)
@@ -206,7 +206,7 @@ pub(crate) async fn when_the_new_owner_of_a_port_fails_then_the_old_one_comes_ba
 ) {
     let serve = bench.rig.entry(Behaviour::Serve);
     let exit = bench.rig.entry(Behaviour::Exit(3));
-    let port = bench.rig.free_port();
+    let port = bench.free_port();
     bench.desire([app("watcher")
         .running(serve)
         .with_port(port)
@@ -234,7 +234,7 @@ pub(crate) async fn when_two_applications_want_a_port_then_one_is_refused_until_
     mut bench: Bench,
 ) {
     let serve = bench.rig.entry(Behaviour::Serve);
-    let port = bench.rig.free_port();
+    let port = bench.free_port();
     let one = |name: &str| app(name).running(serve.clone()).with_port(port);
     bench.desire([one("later")]);
     bench.healthy("later", 1).await;

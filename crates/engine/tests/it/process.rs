@@ -165,7 +165,7 @@ async fn when_a_command_probes_then_its_last_words_are_reported() {
     bench.desire([app("watcher")
         .running(idle)
         .ready_by(command(&words))
-        .within(2)]);
+        .within(8)]);
 
     let status = bench.state("watcher", ApplicationState::Failed).await;
 

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use baetyl_engine::driver::process::{ProcessConfig, ProcessDriver};
@@ -222,12 +224,6 @@ impl Rig {
         }
     }
 
-    /// A port that nobody listens on.
-    pub(crate) fn free_port(&self) -> u16 {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        listener.local_addr().unwrap().port()
-    }
-
     /// Lets an instance write a line.
     pub(crate) fn print(&self, instance: &InstanceStatus, text: &str) {
         if let Self::Memory(driver) = self {
@@ -291,7 +287,17 @@ impl Drop for Processes {
     }
 }
 
-/// Live processes whose home lies below a folder.
+/// Ports that no other test hands out: below those which the kernel gives to connections and to
+/// listeners on port 0 (32768 and up), in slices by process and test.
+pub(crate) fn own_ports() -> RangeInclusive<u16> {
+    static SLICES: AtomicU32 = AtomicU32::new(0);
+    let slice = (std::process::id() + SLICES.fetch_add(1, Ordering::Relaxed)) % 1000;
+    let first = 12_000 + u16::try_from(slice).unwrap() * 8;
+    first..=first + 7
+}
+
+/// Live processes whose home lies below a folder; the commands of probes aside, which come and go
+/// every second.
 pub(crate) fn home_processes(data: &Path) -> Vec<u32> {
     let home = data.to_string_lossy();
     let mut found = Vec::new();
@@ -300,9 +306,12 @@ pub(crate) fn home_processes(data: &Path) -> Vec<u32> {
         let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        let is_own = environment(pid)
-            .get("HOME")
-            .is_some_and(|found| found.starts_with(&*home));
+        let environment = environment(pid);
+        let starts = |name: &str, start: &str| {
+            let value = environment.get(name);
+            value.is_some_and(|value| value.starts_with(start))
+        };
+        let is_own = starts("HOME", &home) && !starts("BAETYL_WORKER", "probe-");
         let is_alive = ProcessId::of(pid).is_some_and(ProcessId::is_alive);
         if is_own && is_alive {
             found.push(pid);

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
 /// Far beyond what any step needs; reaching it is a failure.
-pub(crate) const BOUND: Duration = Duration::from_secs(60);
+pub(crate) const BOUND: Duration = Duration::from_secs(180);
 
 /// The example that stands in for the multi-call program.
 pub(crate) fn program() -> PathBuf {

@@ -24,7 +24,7 @@ use crate::telemetry::Readiness;
 use crate::tls::tests::Authority;
 use crate::tls::{ClientAuth, Protocols, Roots, server_config};
 
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(180);
 
 /// A server on a port of the kernel's choice, drained explicitly at the end of a test.
 struct Running {

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(180);
 
 #[tokio::test]
 async fn when_draining_then_waiting_tasks_finish_and_abortable_ones_are_dropped() {

@@ -207,7 +207,7 @@ async fn given_a_collector_when_telemetry_is_shut_down_then_spans_arrived_and_me
     let registry = telemetry.registry().clone();
 
     async {}.instrument(tracing::info_span!("measured")).await;
-    telemetry.shutdown(Duration::from_secs(10)).await;
+    telemetry.shutdown(Duration::from_secs(180)).await;
 
     let names = collector.names.lock().unwrap().clone();
     assert!(names.contains(&"measured".to_owned()), "{names:?}");
@@ -217,5 +217,5 @@ async fn given_a_collector_when_telemetry_is_shut_down_then_spans_arrived_and_me
             .iter()
             .any(|family| family.name() == "target_info")
     );
-    shutdown.drain(Duration::from_secs(10)).await;
+    shutdown.drain(Duration::from_secs(180)).await;
 }

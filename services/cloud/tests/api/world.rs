@@ -38,7 +38,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
 /// The longest that a test waits for anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Where a store lies that can be opened again.
 struct Folder {

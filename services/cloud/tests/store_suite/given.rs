@@ -191,6 +191,6 @@ pub(crate) fn refused(outcome: Result<(), StoreError>) -> Precondition {
 
 /// Waits for something that happens anyway, with a bound that only a broken store reaches.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    let bounded = tokio::time::timeout(Duration::from_secs(60), future).await;
+    let bounded = tokio::time::timeout(Duration::from_secs(180), future).await;
     bounded.expect("it happens within a minute")
 }

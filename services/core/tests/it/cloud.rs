@@ -31,7 +31,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Longer than anything takes; reaching it is a failure.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Waits for what must come.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -164,7 +164,7 @@ impl Cloud {
     }
 
     pub(crate) async fn stop(self) {
-        self.shutdown.drain(Duration::from_secs(2)).await;
+        self.shutdown.drain(PATIENCE).await;
     }
 }
 

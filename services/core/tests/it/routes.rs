@@ -13,7 +13,7 @@ use baetyl_service_kit::tls::{ClientAuth, Identity, Protocols, Roots, server_con
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
 
-use crate::cloud::{Cloud, soon};
+use crate::cloud::{Cloud, PATIENCE, soon};
 use crate::edge::{Place, Wish};
 
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +112,6 @@ async fn when_a_function_application_runs_then_its_route_is_set_above_what_is_in
     );
     assert_eq!(route.functions, ["window"]);
     edge.stop().await.unwrap();
-    shutdown.drain(std::time::Duration::from_secs(1)).await;
+    shutdown.drain(PATIENCE).await;
     cloud.stop().await;
 }

@@ -111,8 +111,13 @@ fn registration(address: &str) -> RegisterAddressRequest {
             idempotent: false,
         }],
         address: address.to_owned(),
+        lease_duration: Some(lease(300)),
         ..RegisterAddressRequest::default()
     }
+}
+
+fn lease(seconds: i64) -> prost_types::Duration {
+    prost_types::Duration { seconds, nanos: 0 }
 }
 
 async fn register(
@@ -129,9 +134,14 @@ async fn register(
 async fn when_a_server_is_registered_then_calls_reach_it_with_the_names_it_knows() {
     let node = Node::start().await;
     let server = Server::start("127.0.0.1:0").await;
-    let lease = register(&node, registration(&server.address))
+    let unsaid = RegisterAddressRequest {
+        lease_duration: None,
+        ..registration(&server.address)
+    };
+    let short = register(&node, unsaid).await.expect("taken");
+    let long = register(&node, registration(&server.address))
         .await
-        .expect("taken");
+        .expect("renewed");
     let request = InvokeRequest {
         metadata: BTreeMap::from([("unit".to_owned(), "celsius".to_owned())]),
         payload: Bytes::from(vec![7; 300_000]),
@@ -144,7 +154,8 @@ async fn when_a_server_is_registered_then_calls_reach_it_with_the_names_it_knows
     // What it merely sent back is not the function's metadata.
     let own = BTreeMap::from([("deadline".to_owned(), "true".to_owned())]);
     assert_eq!(answer.metadata, own);
-    assert_eq!(lease.lease_duration.expect("a lease").seconds, 10);
+    assert_eq!(short.lease_duration, Some(lease(10)));
+    assert_eq!(long.lease_duration, Some(lease(300)));
     node.stop().await;
     server.stop().await;
 }
@@ -256,10 +267,11 @@ async fn listed_active(node: &Node) -> u32 {
 async fn when_nobody_listens_at_the_address_then_the_caller_learns_it_or_another_server_answers() {
     let node =
         Node::start_with(|config| config.runtime_wait = HumanDuration::from_millis(50)).await;
-    let gone = Server::start("127.0.0.1:0").await;
-    let address = gone.address.clone();
-    gone.stop().await;
-    register(&node, registration(&address))
+    // Held, so that nobody else is given the port, and never listened on.
+    let gone = tokio::net::TcpSocket::new_v4().expect("a socket");
+    gone.bind(([127, 0, 0, 1], 0).into()).expect("bound");
+    let address = gone.local_addr().expect("its address");
+    register(&node, registration(&format!("http://{address}")))
         .await
         .expect("taken");
 
@@ -295,23 +307,20 @@ async fn when_a_lease_is_given_back_or_not_renewed_then_the_route_goes() {
     assert_eq!(first, renewed);
     assert!(soon(node.invoke("rows")).await.is_ok());
 
-    let lease = DeregisterRequest {
+    let given_back = DeregisterRequest {
         lease_id: first.lease_id,
     };
-    soon(node.runtimes().deregister(lease.clone()))
+    soon(node.runtimes().deregister(given_back.clone()))
         .await
         .expect("it is there");
     until(|| node.proxy.services(None).is_empty()).await;
-    let unknown = soon(node.runtimes().deregister(lease))
+    let unknown = soon(node.runtimes().deregister(given_back))
         .await
         .expect_err("it is gone");
     assert_eq!(Problem::from_status(&unknown).reason, "LEASE_NOT_FOUND");
 
     let mut short = registration(&server.address);
-    short.lease_duration = Some(prost_types::Duration {
-        seconds: 1,
-        nanos: 0,
-    });
+    short.lease_duration = Some(lease(1));
     let again = register(&node, short).await.expect("taken");
     assert!(again.epoch > first.epoch);
     until(|| node.proxy.services(None).is_empty()).await;

@@ -5,6 +5,7 @@
 mod access;
 mod address;
 mod calls;
+mod failures;
 mod lifecycle;
 mod node;
 mod routes;

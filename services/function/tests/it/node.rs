@@ -19,10 +19,14 @@ use baetyl_service_kit::tls::{Identity, Roots};
 use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::time::timeout;
+use tonic::Code;
 use tonic::transport::Channel;
 
-/// Longest wait for anything that should happen.
-pub(crate) const BOUND: Duration = Duration::from_secs(10);
+/// Longest wait for anything that should happen. It ends a hang and decides nothing.
+pub(crate) const BOUND: Duration = Duration::from_secs(180);
+
+/// How long a runtime may be silent, and calls wait for one, where a test is not about that.
+pub(crate) const EVER: HumanDuration = HumanDuration::from_secs(600);
 
 /// Waits for what should happen soon.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -38,6 +42,15 @@ pub(crate) async fn until(mut is_so: impl FnMut() -> bool) {
         }
     })
     .await;
+}
+
+/// Asserts code and reason of what was refused.
+pub(crate) fn is(problem: &Problem, code: Code, reason: &str) {
+    assert_eq!(
+        (problem.code, problem.reason.as_str()),
+        (code, reason),
+        "{problem:?}"
+    );
 }
 
 /// Who a client shows itself as.
@@ -120,7 +133,8 @@ impl Node {
         let mut config = Config {
             listen: "127.0.0.1:0".parse().expect("an address"),
             data_folder: folder.path().join("function"),
-            runtime_wait: HumanDuration::from_secs(5),
+            runtime_wait: EVER,
+            lease_duration: EVER,
             ..Config::default()
         };
         change(&mut config);
@@ -271,7 +285,7 @@ pub(crate) fn sensors_route() -> Route {
         active_revision: 1,
         functions: vec!["window".to_owned(), "other".to_owned()],
         timeout: Some(prost_types::Duration {
-            seconds: 30,
+            seconds: 300,
             nanos: 0,
         }),
         ..Route::default()

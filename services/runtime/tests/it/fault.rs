@@ -4,7 +4,8 @@ use baetyl_proto::function::v1::FailureOrigin;
 use baetyl_runtime::Error;
 use baetyl_service_kit::fault::Fault as _;
 
-use super::support::{Bench, Plan, call, reason, stream_call, until};
+use super::attached::{call, reason, stream_call};
+use super::support::{Bench, Plan, until};
 
 const FUNCTIONS: &str = r#"
 import asyncio, os, signal, subprocess, time
@@ -103,9 +104,11 @@ async fn when_a_call_hangs_past_its_deadline_then_its_worker_and_its_children_ar
     let mut stream = bench.attached().await;
     let begun = bench.path("begun");
     let mut hanging = call(1, HANGS, &json(&begun));
-    hanging.timeout_us = 300_000;
+    // Time enough to begin, on any machine; whether it did is asserted.
+    hanging.timeout_us = 5_000_000;
 
     let result = stream.run(hanging).await;
+    assert!(begun.exists(), "it began, and has a child");
 
     let failure = result.failure.clone().unwrap();
     assert_eq!(failure.origin(), FailureOrigin::Timeout);

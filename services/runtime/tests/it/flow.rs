@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::support::{Bench, Plan, call, reason, stream_call};
+use super::attached::{call, reason, stream_call};
+use super::support::{Bench, Plan};
 
 const FUNCTIONS: &str = r#"
 def echo(event, context):
@@ -64,7 +65,7 @@ async fn when_there_is_no_credit_then_an_answer_waits_and_others_go_on() {
     let mut stream = bench.attached().await;
     stream.auto_credit = false;
     stream.start(call(1, 1, b"500000")).await;
-    let received = |stream: &super::support::Attached| -> usize {
+    let received = |stream: &super::attached::Attached| -> usize {
         let chunks = stream.chunks.get(&1).into_iter().flatten();
         chunks.map(|(data, _)| data.len()).sum()
     };
@@ -103,7 +104,8 @@ async fn when_a_call_without_credit_passes_its_deadline_then_it_ends() {
     let mut stream = bench.attached().await;
     stream.auto_credit = false;
     let mut starved = stream_call(1, 2, b"");
-    starved.timeout_us = 300_000;
+    // Time enough to begin, on any machine; without credit it never ends.
+    starved.timeout_us = 3_000_000;
 
     let result = stream.run(starved).await;
 

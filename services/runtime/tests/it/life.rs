@@ -4,7 +4,8 @@ use baetyl_proto::function::v1::Ping;
 use baetyl_proto::function::v1::proxy_frame::Kind as ProxyKind;
 use baetyl_runtime::Error;
 
-use super::support::{Bench, Plan, call, reason, soon, until};
+use super::attached::{call, reason};
+use super::support::{Bench, Plan, soon, until};
 
 const FUNCTIONS: &str = r#"
 import os, time

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod attached;
 mod fault;
 mod flow;
 mod life;

@@ -2,7 +2,8 @@
 
 use baetyl_proto::function::v1::FailureOrigin;
 
-use super::support::{Attached, Bench, Plan, call, reason, stream_call, until};
+use super::attached::{Attached, call, reason, stream_call};
+use super::support::{Bench, Plan, until};
 
 const FUNCTIONS: &str = r#"
 'use strict';

@@ -2,7 +2,8 @@
 
 use baetyl_proto::function::v1::{FailureOrigin, MetadataEntry};
 
-use super::support::{Attached, Bench, Plan, call, reason, stream_call, until};
+use super::attached::{Attached, call, reason, stream_call};
+use super::support::{Bench, Plan, until};
 
 const FUNCTIONS: &str = r#"
 import asyncio, json, os, subprocess, sys, threading
@@ -27,7 +28,7 @@ def seen(event, context):
     left = context.remaining_ms()
     return {
         "context": {key: context[key] for key in ("who", "serviceName", "functionName", "invokeId")},
-        "has_time": 0 < left <= context["deadline_ms"] <= 100000,
+        "has_time": 0 < left <= context["deadline_ms"] <= 600000,
         "secret": "SECRET" in os.environ,
         "app": os.environ["BAETYL_APP_NAME"],
     }

@@ -5,6 +5,7 @@
 //! files or the new ones, and a watcher of the folder sees `..data` move.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
@@ -88,12 +89,31 @@ pub(super) fn write_content(folder: &Path, files: &Files, access: Access) -> io:
     sync(parent)
 }
 
-/// Whether a stable folder holds this content.
+/// Whether a stable folder holds this content and shows all of its names: a switch that was cut
+/// short may have come as far as the content only.
 pub(super) fn is_switched(folder: &Path, digest: &Digest) -> bool {
-    let name = version_name(digest);
+    let version = version_name(digest);
     let points_there =
-        fs::read_link(folder.join(DATA)).is_ok_and(|target| target == Path::new(&name));
-    points_there && folder.join(&name).is_dir()
+        fs::read_link(folder.join(DATA)).is_ok_and(|target| target == Path::new(&version));
+    let (Ok(shown), Ok(wanted)) = (visible(folder), visible(&folder.join(&version))) else {
+        return false;
+    };
+    points_there && shown == wanted && wanted.iter().all(|name| is_linked(folder, name))
+}
+
+/// Names in a folder that are not for switching.
+fn visible(folder: &Path) -> io::Result<BTreeSet<OsString>> {
+    let names = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.file_name()));
+    let is_visible = |name: &OsString| !name.as_encoded_bytes().starts_with(b"..");
+    names
+        .filter(|name| name.as_ref().map_or(true, is_visible))
+        .collect()
+}
+
+/// Whether a name in a stable folder leads to the content.
+fn is_linked(folder: &Path, name: impl AsRef<Path>) -> bool {
+    let target = Path::new(DATA).join(&name);
+    fs::read_link(folder.join(name)).is_ok_and(|found| found == target)
 }
 
 /// Switches a stable folder to other content.
@@ -135,23 +155,16 @@ fn remove_versions(folder: &Path, current: &str) -> io::Result<()> {
 
 /// Makes the visible names what the content is: new ones appear, gone ones go.
 fn link_files(folder: &Path, files: &Files) -> io::Result<()> {
-    let wanted: BTreeSet<&str> = files.keys().map(String::as_str).collect();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if !name.starts_with("..") && !wanted.contains(&*name) {
-            remove(&entry.path())?;
+    for name in visible(folder)? {
+        let is_wanted = name.to_str().is_some_and(|name| files.contains_key(name));
+        if !is_wanted {
+            remove(&folder.join(name))?;
         }
     }
-    for name in wanted {
+    for name in files.keys().filter(|name| !is_linked(folder, name)) {
         let link = folder.join(name);
-        let target = Path::new(DATA).join(name);
-        if fs::read_link(&link).is_ok_and(|found| found == target) {
-            continue;
-        }
         remove(&link)?;
-        symlink(&target, &link)?;
+        symlink(Path::new(DATA).join(name), &link)?;
     }
     Ok(())
 }

@@ -73,6 +73,26 @@ fn when_a_switch_was_cut_short_then_the_next_one_cleans_up() {
 }
 
 #[test]
+fn when_a_switch_was_cut_short_before_its_names_then_it_is_not_switched_yet() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("volume");
+    let (one, two) = (files(&[("a", "one"), ("b", "1")]), files(&[("a", "two")]));
+    switch(&folder, &digest("1"), &one, Access::Shared).unwrap();
+
+    // As a kill right after the content was switched leaves it.
+    fs::remove_file(folder.join("a")).unwrap();
+    assert!(!is_switched(&folder, &digest("1")), "a name is missing");
+    switch(&folder, &digest("1"), &one, Access::Shared).unwrap();
+    assert!(is_switched(&folder, &digest("1")));
+
+    switch(&folder, &digest("2"), &two, Access::Shared).unwrap();
+    symlink("..data/b", folder.join("b")).unwrap();
+    assert!(!is_switched(&folder, &digest("2")), "a name is left over");
+    switch(&folder, &digest("2"), &two, Access::Shared).unwrap();
+    assert_eq!(names(&folder), ["a"]);
+}
+
+#[test]
 fn when_files_are_private_then_only_the_user_reads_them() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("secret");
