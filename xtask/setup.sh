@@ -22,4 +22,5 @@ if [ -f "$mark" ] && [ "$(head -n 1 "$mark")" != "$root" ]; then
 fi
 [ -x "$tools/venv/bin/python" ] || python3 -m venv "$tools/venv"
 "$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted" >&2
+"$tools/venv/bin/python" "$root/xtask/helm.py" "$wanted" "$tools/venv/bin"
 { echo "$root"; cat "$wanted"; } >"$mark"

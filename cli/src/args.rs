@@ -11,7 +11,7 @@ mod service;
 
 pub(crate) use client::{
     ApplyArgs, ContextCommand, DeleteArgs, GetArgs, HistoryArgs, InvokeArgs, LabelArgs, LogsArgs,
-    NodeCommand, ObjectArgs, RollbackArgs, TokenCommand, WatchArgs,
+    Mode, NodeCommand, ObjectArgs, RollbackArgs, TokenCommand, WatchArgs,
 };
 #[cfg(feature = "cloud")]
 pub(crate) use service::UpArgs;
@@ -97,8 +97,9 @@ pub(crate) enum ClientCommand {
     Describe(ObjectArgs),
     /// Create or replace everything in files, folders or standard input, in one transaction.
     ///
-    /// A Configuration or Secret may take values from files beside the document:
+    /// A document may take values from files beside it, a Certificate or Registry its fields:
     ///   dataFromFiles: {window.py: window.py}
+    ///   dataFromFiles: {certificatePem: tls.crt, privateKeyPem: tls.key}
     ///
     ///   baetyl apply -f examples/sensors --wait
     ///   baetyl apply -f examples/sensors --dry-run

@@ -38,6 +38,10 @@ pub(crate) enum Kind {
     Configuration,
     /// Secrets.
     Secret,
+    /// Certificates.
+    Certificate,
+    /// Credentials of image registries.
+    Registry,
 }
 
 impl Kind {
@@ -49,6 +53,8 @@ impl Kind {
             Self::Application => "application",
             Self::Configuration => "configuration",
             Self::Secret => "secret",
+            Self::Certificate => "certificate",
+            Self::Registry => "registry",
         }
     }
 }
@@ -63,7 +69,12 @@ impl FromStr for Kind {
             "application" | "applications" | "app" | "apps" => Ok(Self::Application),
             "configuration" | "configurations" | "config" | "configs" => Ok(Self::Configuration),
             "secret" | "secrets" => Ok(Self::Secret),
-            _ => Err("must be nodes, apps, configs, secrets or namespaces".to_owned()),
+            "certificate" | "certificates" | "cert" | "certs" => Ok(Self::Certificate),
+            "registry" | "registries" => Ok(Self::Registry),
+            _ => {
+                let known = "nodes, apps, configs, secrets, certs, registries or namespaces";
+                Err(format!("must be {known}"))
+            }
         }
     }
 }

@@ -12,9 +12,11 @@ use serde::Serialize;
 use crate::args::Form;
 use crate::failure::Failure;
 
+mod machine;
 mod summary;
 mod table;
 
+pub(crate) use machine::{machine_readiness, ready_machines};
 pub(crate) use summary::{columns, name, row, word};
 pub(crate) use table::Table;
 

@@ -122,6 +122,18 @@ impl Site {
     /// # Errors
     /// Something does not start.
     pub async fn start() -> Result<Self> {
+        Self::with(None).await
+    }
+
+    /// As [`Site::start`], with a cluster as the node: core reaches it by this kubeconfig.
+    ///
+    /// # Errors
+    /// Something does not start.
+    pub async fn on_cluster(kubeconfig: &Path) -> Result<Self> {
+        Self::with(Some(kubeconfig)).await
+    }
+
+    async fn with(kubeconfig: Option<&Path>) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("bt").tempdir_in("/tmp")?;
         let choose = ports::choose;
         let [api, sync, admin, core] = [choose()?, choose()?, choose()?, choose()?];
@@ -139,20 +151,17 @@ impl Site {
             ),
         );
         let data = path.join(NODE_FOLDER);
+        let mut settings = vec![
+            format!("listen=127.0.0.1:{core}"),
+            // Who listens where that service would be by default is not ours.
+            "function_address=none".to_owned(),
+            "reconnect_cap=500ms".to_owned(),
+        ];
+        if let Some(kubeconfig) = kubeconfig {
+            settings.push(format!("kube.kubeconfig={}", kubeconfig.display()));
+        }
         let core = Node {
-            core: Process::new(
-                path.join("core.log"),
-                arguments(
-                    "core",
-                    &data,
-                    &[
-                        format!("listen=127.0.0.1:{core}"),
-                        // Who listens where that service would be by default is not ours.
-                        "function_address=none".to_owned(),
-                        "reconnect_cap=500ms".to_owned(),
-                    ],
-                ),
-            ),
+            core: Process::new(path.join("core.log"), arguments("core", &data, &settings)),
             data: data.clone(),
             port: core,
         };
@@ -164,14 +173,15 @@ impl Site {
             node: core,
         };
         site.start_cloud()?;
-        site.introduce(api).await?;
+        let mode = kubeconfig.map_or("process", |_| "kube");
+        site.introduce(api, mode).await?;
         site.node.start(&[])?;
         site.until_online().await?;
         Ok(site)
     }
 
     /// Writes the context, adds the node and activates it.
-    async fn introduce(&self, api: u16) -> Result<()> {
+    async fn introduce(&self, api: u16, mode: &str) -> Result<()> {
         let token = self.folder.path().join("c/admin.token");
         let ca = self.folder.path().join("c/ca.pem");
         let look = async || Ok(token.exists() && ca.exists());
@@ -191,10 +201,23 @@ impl Site {
         let look = async || Ok(self.cli(&["status"]).await?.code);
         wait::until("answer of the cloud", look, |code| *code == 0).await?;
         let added = self
-            .cli(&["node", "add", "demo", "-l", "site=demo"])
+            .cli(&[
+                "node",
+                "add",
+                "demo",
+                "--mode",
+                mode,
+                "-l",
+                "site=demo",
+                "-o",
+                "json",
+            ])
             .await?
             .ok()?;
-        self.join(&added, NODE_FOLDER).await?.ok()?;
+        let token: serde_json::Value = serde_json::from_str(&added)?;
+        let text = |field: &str| token[field].as_str().context("no token").map(str::to_owned);
+        let line = format!("join {} --token {}", text("address")?, text("token")?);
+        self.join(&line, NODE_FOLDER).await?.ok()?;
         Ok(())
     }
 
@@ -326,6 +349,12 @@ impl Drop for Site {
 }
 
 impl Node {
+    /// Changes a setting of core, `key=value`, for the starts that follow.
+    pub fn set(&mut self, setting: &str) {
+        let more = ["--set", setting].map(OsString::from);
+        self.core.args.extend(more);
+    }
+
     /// Starts core, with more environment.
     ///
     /// # Errors

@@ -9,16 +9,26 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use baetyl_benches::{Memory, Report, Table, Wire, check_program, memory, say};
+use baetyl_e2e::world::Rules;
+use baetyl_e2e::{FakeWorld, World};
 use baetyl_proto::function::v1::InvokeRequest;
 use baetyl_proto::function::v1::function_service_client::FunctionServiceClient;
-use baetyl_tests::{Site, instances, program, repository};
+use baetyl_tests::{Site, instances, program, repository, wait};
 use clap::Parser;
+use serde_json::json;
 
 /// How long the system is left alone before its memory is read.
 const SETTLE: Duration = Duration::from_secs(5);
 
 /// How often it is read then; the largest counts.
 const READINGS: u32 = 5;
+
+/// Applications on the cluster, and pods of others there.
+const CLUSTER_APPLICATIONS: u32 = 100;
+const FOREIGN_PODS: u32 = 1000;
+
+/// Target in mebibytes for core with a cluster of that size.
+const CLUSTER_TARGET: f64 = 30.0;
 
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
@@ -52,6 +62,7 @@ async fn main() -> Result<ExitCode> {
             .await?,
     );
     place.stop().await?;
+    report.table(&on_cluster().await?);
     report.keep(!arguments.quick)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -94,8 +105,8 @@ impl Place {
         let address = format!("https://127.0.0.1:{port}");
         // Core is started again, to find the function service where it is.
         site.node.stop().await?;
-        site.node
-            .start(&[("BAETYL_CORE_FUNCTION_ADDRESS", &address)])?;
+        site.node.set(&format!("function_address={address}"));
+        site.node.start(&[])?;
         let log = std::fs::File::create(site.folder().join("function.log"))?;
         let child = Command::new(program()?)
             .args(["function", "--data"])
@@ -146,23 +157,7 @@ impl Place {
             self.function.child.try_wait()?.is_none(),
             log_of(self.site.folder())
         );
-        tokio::time::sleep(SETTLE).await;
-        let mut largest: BTreeMap<u32, (String, Memory)> = BTreeMap::new();
-        for _ in 0..READINGS {
-            for (pid, name) in self.processes()? {
-                // A worker may end between two looks; the three services may not, see below.
-                let Ok(now) = memory(pid) else {
-                    continue;
-                };
-                let known = largest
-                    .entry(pid)
-                    .or_insert_with(|| (name, Memory::default()));
-                if now.rss > known.1.rss {
-                    known.1 = now;
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        let largest = readings(self.site.folder()).await?;
         let head = [
             "process",
             "count",
@@ -193,34 +188,149 @@ impl Place {
         Ok(table)
     }
 
-    /// Every process of this site with a name for it.
-    fn processes(&self) -> Result<Vec<(u32, String)>> {
-        let mut found = Vec::new();
-        let folder = self.site.folder();
-        let marked = instances(folder);
-        for entry in std::fs::read_dir("/proc")? {
-            let name = entry?.file_name();
-            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            // One that has just ended has no command line.
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let words: Vec<String> = line
-                .split(|byte| *byte == 0)
-                .map(|word| String::from_utf8_lossy(word).into_owned())
-                .collect();
-            let own = folder.display().to_string();
-            if marked.contains(&pid) || words.iter().any(|word| word.contains(&own)) {
-                found.push((pid, title(&words)));
-            }
-        }
-        Ok(found)
-    }
-
     async fn stop(mut self) -> Result<()> {
         self.site.node.stop().await?;
         self.site.stop_cloud().await
     }
+}
+
+/// Every process of the site in this folder, with a name for it.
+fn processes(folder: &Path) -> Result<Vec<(u32, String)>> {
+    let mut found = Vec::new();
+    let marked = instances(folder);
+    for entry in std::fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // One that has just ended has no command line.
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let words: Vec<String> = line
+            .split(|byte| *byte == 0)
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .collect();
+        let own = folder.display().to_string();
+        if marked.contains(&pid) || words.iter().any(|word| word.contains(&own)) {
+            found.push((pid, title(&words)));
+        }
+    }
+    Ok(found)
+}
+
+/// The largest memory of each process over some readings, once nothing happens any more.
+async fn readings(folder: &Path) -> Result<BTreeMap<u32, (String, Memory)>> {
+    tokio::time::sleep(SETTLE).await;
+    let mut largest: BTreeMap<u32, (String, Memory)> = BTreeMap::new();
+    for _ in 0..READINGS {
+        for (pid, name) in processes(folder)? {
+            // A worker may end between two looks; the services may not, which their count shows.
+            let Ok(now) = memory(pid) else {
+                continue;
+            };
+            let known = largest
+                .entry(pid)
+                .or_insert_with(|| (name, Memory::default()));
+            if now.rss > known.1.rss {
+                known.1 = now;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(largest)
+}
+
+/// Core with a cluster as its node: an API server in this process, with many pods of others.
+async fn on_cluster() -> Result<Table> {
+    say(&format!(
+        "a cluster with {CLUSTER_APPLICATIONS} applications and {FOREIGN_PODS} pods of others"
+    ));
+    let world = FakeWorld::start().await?;
+    for number in 0..FOREIGN_PODS {
+        world
+            .server()
+            .store()
+            .create("pods", "baetyl-edge", foreign_pod(number))
+            .context("a pod of others")?;
+    }
+    let access = world.access(&Rules::none()).await?;
+    let mut site = Site::on_cluster(&access.kubeconfig).await?;
+    let documents: Vec<String> = (0..CLUSTER_APPLICATIONS)
+        .map(|number| container(&world, number))
+        .collect();
+    let documents = documents.join("---\n");
+    let applied = site.cli_with(&["apply", "-f", "-"], documents.as_bytes());
+    applied.await?.ok()?;
+    let all = format!("{CLUSTER_APPLICATIONS}/{CLUSTER_APPLICATIONS}");
+    let look = async || Ok(site.cli(&["get", "nodes"]).await?.stdout);
+    wait::until("every application healthy", look, |text| {
+        text.contains(&all)
+    })
+    .await?;
+    let largest = readings(site.folder()).await?;
+    site.node.stop().await?;
+    site.stop_cloud().await?;
+    let found = of(&largest, "core");
+    ensure!(found.len() == 1, "{} processes are core", found.len());
+    let caption = format!(
+        "**Core with a cluster of {CLUSTER_APPLICATIONS} applications and {FOREIGN_PODS} pods of others, idle**"
+    );
+    let head = [
+        "process",
+        "count",
+        "RSS MiB",
+        "PSS MiB",
+        "own MiB",
+        "target MiB",
+        "below",
+    ];
+    let mut table = Table::new(&caption, head);
+    let is_below = mebibytes(found[0].rss) < CLUSTER_TARGET;
+    let judged = [
+        format!("{CLUSTER_TARGET:.0}"),
+        if is_below { "yes" } else { "no" }.to_owned(),
+    ];
+    table.row(cells("core", &found).into_iter().chain(judged));
+    Ok(table)
+}
+
+/// A pod that nobody of ours made, on a machine that does not exist, so that nobody runs it.
+fn foreign_pod(number: u32) -> serde_json::Value {
+    json!({
+        "metadata": {
+            "name": format!("other-{number}"),
+            "labels": { "app": "other" },
+        },
+        "spec": {
+            "nodeName": "elsewhere",
+            "containers": [{ "name": "other", "image": "registry.example/other:1" }],
+        },
+    })
+}
+
+/// An application with a configuration of its own.
+fn container(world: &FakeWorld, number: u32) -> String {
+    let image = world.image();
+    format!(
+        "apiVersion: baetyl.io/v1
+kind: Configuration
+name: limits-{number}
+data: {{limits: \"temperature 31.5\"}}
+---
+apiVersion: baetyl.io/v1
+kind: Application
+name: watcher-{number}
+type: container
+selector: site = demo
+services:
+  - name: watcher
+    image: {image}
+    command: [sh, -c, \"while true; do sleep 60; done\"]
+    ports: [{{name: http, containerPort: 8080}}]
+    volumeMounts: [{{name: limits, mountPath: /etc/watcher}}]
+volumes:
+  - {{name: limits, config: {{name: limits-{number}}}, onChange: reload}}
+"
+    )
 }
 
 /// What a process is called: the part of `baetyl`, or the program and its first argument.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::{duration, pair};
 use crate::client::Kind;
@@ -19,7 +19,7 @@ pub(crate) struct ObjectArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// nodes, apps, configs, secrets or namespaces.
+    /// nodes, apps, configs, secrets, certs, registries or namespaces.
     pub(crate) kind: Kind,
     /// Names; all when absent.
     pub(crate) names: Vec<String>,
@@ -72,7 +72,7 @@ pub(crate) struct DeleteArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct WatchArgs {
-    /// nodes, apps, configs, secrets or namespaces.
+    /// nodes, apps, configs, secrets, certs, registries or namespaces.
     pub(crate) kind: Kind,
     /// Label selector.
     #[arg(short = 'l', long)]
@@ -154,11 +154,21 @@ pub(crate) struct InvokeArgs {
     pub(crate) idempotency_key: Option<String>,
 }
 
+/// What runs the applications of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// Processes of one machine.
+    Process,
+    /// A Kubernetes cluster.
+    Kube,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodeCommand {
     /// Add a node, unless it exists, and print the line that joins a device.
     ///
     ///   baetyl node add press-7 -l site=demo
+    ///   baetyl node add plant-2 --mode kube
     #[command(verbatim_doc_comment)]
     Add {
         /// Name of the node.
@@ -166,6 +176,10 @@ pub(crate) enum NodeCommand {
         /// Labels, `key=value`.
         #[arg(short = 'l', long = "label", value_parser = pair)]
         labels: Vec<(String, String)>,
+        /// What runs the applications: processes of one machine, or a Kubernetes cluster, which is
+        /// one node however many machines it has.
+        #[arg(long, value_enum, default_value = "process")]
+        mode: Mode,
         /// How long the join token is good.
         #[arg(long, default_value = "1h", value_parser = duration)]
         lifetime: Duration,

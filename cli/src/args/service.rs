@@ -47,9 +47,9 @@ pub(crate) struct RuntimeArgs {
 pub(crate) struct JoinArgs {
     /// Address of the control plane, `https://host:port`.
     pub(crate) address: String,
-    /// The join token, from `baetyl node add`.
+    /// The join token, from `baetyl node add`; not needed on a device that is activated.
     #[arg(long, env = "BAETYL_JOIN_TOKEN", hide_env_values = true)]
-    pub(crate) token: String,
+    pub(crate) token: Option<String>,
     /// Data folder of the node.
     #[arg(long, default_value = "/var/lib/baetyl")]
     pub(crate) data: PathBuf,

@@ -136,6 +136,14 @@ kind!(secret_service_client, SecretServiceClient, Secret, secret, secrets,
     get_secret GetSecretRequest, list_secrets ListSecretsRequest,
     update_secret UpdateSecretRequest, delete_secret DeleteSecretRequest,
     watch_secrets WatchSecretsRequest, { namespace }, { include_values }, { force } {});
+kind!(certificate_service_client, CertificateServiceClient, Certificate, certificate, certificates,
+    get_certificate GetCertificateRequest, list_certificates ListCertificatesRequest,
+    update_certificate UpdateCertificateRequest, delete_certificate DeleteCertificateRequest,
+    watch_certificates WatchCertificatesRequest, { namespace }, {}, { force } {});
+kind!(registry_service_client, RegistryServiceClient, Registry, registry, registries,
+    get_registry GetRegistryRequest, list_registries ListRegistriesRequest,
+    update_registry UpdateRegistryRequest, delete_registry DeleteRegistryRequest,
+    watch_registries WatchRegistriesRequest, { namespace }, {}, { force } {});
 
 /// Calls the function of the module of a kind.
 macro_rules! dispatch {
@@ -146,6 +154,8 @@ macro_rules! dispatch {
             Kind::Application => application_service_client::$function($($argument),*).await,
             Kind::Configuration => configuration_service_client::$function($($argument),*).await,
             Kind::Secret => secret_service_client::$function($($argument),*).await,
+            Kind::Certificate => certificate_service_client::$function($($argument),*).await,
+            Kind::Registry => registry_service_client::$function($($argument),*).await,
         }
     };
 }
@@ -205,6 +215,10 @@ impl Client {
                 configuration_service_client::update(wire, namespace, it).await
             }
             Resource::Secret(it) => secret_service_client::update(wire, namespace, it).await,
+            Resource::Certificate(it) => {
+                certificate_service_client::update(wire, namespace, it).await
+            }
+            Resource::Registry(it) => registry_service_client::update(wire, namespace, it).await,
         };
         Ok(updated?)
     }

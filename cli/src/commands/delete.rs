@@ -38,5 +38,7 @@ fn kind_of(resource: &Resource) -> Kind {
         Resource::Application(_) => Kind::Application,
         Resource::Configuration(_) => Kind::Configuration,
         Resource::Secret(_) => Kind::Secret,
+        Resource::Certificate(_) => Kind::Certificate,
+        Resource::Registry(_) => Kind::Registry,
     }
 }

@@ -49,6 +49,8 @@ fn labels(document: &mut Document) -> Option<&mut BTreeMap<String, String>> {
         Resource::Application(it) => &mut it.labels,
         Resource::Configuration(it) => &mut it.labels,
         Resource::Secret(it) => &mut it.labels,
+        Resource::Certificate(it) => &mut it.labels,
+        Resource::Registry(it) => &mut it.labels,
     })
 }
 

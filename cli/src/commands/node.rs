@@ -9,7 +9,7 @@ use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 use tonic::Code;
 
-use crate::args::{Form, NodeCommand};
+use crate::args::{Form, Mode, NodeCommand};
 use crate::client::{Client, Wire, call};
 use crate::failure::Failure;
 use crate::output::{self, Table, dash, line, say, time};
@@ -23,13 +23,18 @@ pub(super) async fn run(client: &Client, form: Form, command: NodeCommand) -> Re
         NodeCommand::Add {
             name,
             labels,
+            mode,
             lifetime,
         } => {
+            let node_mode = match mode {
+                Mode::Process => NodeMode::Process,
+                Mode::Kube => NodeMode::Kube,
+            };
             let node = Node {
                 name,
                 namespace,
                 labels: labels.into_iter().collect(),
-                node_mode: NodeMode::Process.into(),
+                node_mode: node_mode.into(),
                 ..Default::default()
             };
             add(&mut nodes, form, node, lifetime).await
@@ -63,6 +68,7 @@ pub(super) async fn run(client: &Client, form: Form, command: NodeCommand) -> Re
 }
 
 async fn add(nodes: &mut Nodes, form: Form, node: Node, lifetime: Duration) -> Result<(), Failure> {
+    let is_cluster = node.node_mode() == NodeMode::Kube;
     let (namespace, name) = (node.namespace.clone(), node.name.clone());
     let request = wire::CreateNodeRequest {
         namespace: namespace.clone(),
@@ -87,12 +93,24 @@ async fn add(nodes: &mut Nodes, form: Form, node: Node, lifetime: Duration) -> R
     if form != Form::Table {
         return output::message(form, "baetyl.cloud.v1.CreateJoinTokenResponse", &token);
     }
-    say(&format!(
-        "run this on the device, before {}:",
-        time(token.expire_time.as_ref())
-    ));
-    line(&token.command);
+    let until = time(token.expire_time.as_ref());
+    if is_cluster {
+        say(&format!("run this against the cluster, before {until}:"));
+        line(&installation(&token));
+    } else {
+        say(&format!("run this on the device, before {until}:"));
+        line(&token.command);
+    }
     Ok(())
+}
+
+/// The command that installs the chart; it runs core as a pod, which activates itself.
+fn installation(token: &wire::CreateJoinTokenResponse) -> String {
+    let (address, token) = (&token.address, &token.token);
+    format!(
+        "helm install baetyl-edge charts/edge --namespace baetyl-edge-system --create-namespace \
+         --set cloud.address={address} --set cloud.joinToken={token}"
+    )
 }
 
 async fn properties(

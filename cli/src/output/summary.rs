@@ -4,7 +4,7 @@ use baetyl_proto::cloud::v1::Document;
 use baetyl_proto::cloud::v1::document::Resource;
 use baetyl_proto::resource::v1 as wire;
 
-use super::{age, dash};
+use super::{age, dash, ready_machines, time};
 use crate::client::Kind;
 
 /// The head of the table of a kind.
@@ -14,6 +14,7 @@ pub(crate) fn columns(kind: Kind) -> &'static [&'static str] {
             "NAME",
             "READY",
             "MODE",
+            "MACHINES",
             "GENERATION",
             "APPS",
             "LAST SEEN",
@@ -23,6 +24,8 @@ pub(crate) fn columns(kind: Kind) -> &'static [&'static str] {
             "NAME", "TYPE", "REVISION", "NODES", "SELECTOR", "AGE", "WHY",
         ],
         Kind::Configuration | Kind::Secret => &["NAME", "KEYS", "REVISION", "AGE"],
+        Kind::Certificate => &["NAME", "SUBJECT", "NAMES", "EXPIRES", "REVISION", "AGE"],
+        Kind::Registry => &["NAME", "ADDRESS", "USER", "REVISION", "AGE"],
         Kind::Namespace => &["NAME", "REVISION", "AGE", "DESCRIPTION"],
     }
 }
@@ -35,6 +38,8 @@ pub(crate) fn name(document: &Document) -> &str {
         Some(Resource::Application(it)) => &it.name,
         Some(Resource::Configuration(it)) => &it.name,
         Some(Resource::Secret(it)) => &it.name,
+        Some(Resource::Certificate(it)) => &it.name,
+        Some(Resource::Registry(it)) => &it.name,
         None => "",
     }
 }
@@ -62,8 +67,29 @@ pub(crate) fn row(document: &Document) -> Vec<String> {
             it.revision.to_string(),
             age(it.create_time.as_ref()),
         ],
+        Some(Resource::Certificate(it)) => certificate(it),
+        Some(Resource::Registry(it)) => vec![
+            it.name.clone(),
+            it.address.clone(),
+            it.username.clone(),
+            it.revision.to_string(),
+            age(it.create_time.as_ref()),
+        ],
         None => Vec::new(),
     }
+}
+
+fn certificate(certificate: &wire::Certificate) -> Vec<String> {
+    let none = wire::CertificateDetails::default();
+    let details = certificate.details.as_ref().unwrap_or(&none);
+    vec![
+        certificate.name.clone(),
+        dash(&details.subject),
+        dash(&details.subject_alternative_names.join(",")),
+        dash(&time(details.not_after.as_ref())),
+        certificate.revision.to_string(),
+        age(certificate.create_time.as_ref()),
+    ]
 }
 
 fn node(node: &wire::Node) -> Vec<String> {
@@ -77,6 +103,7 @@ fn node(node: &wire::Node) -> Vec<String> {
         node.name.clone(),
         word(&status.readiness()),
         word(&node.node_mode()),
+        ready_machines(&status.machines),
         format!(
             "{}/{}",
             status.converged_generation, status.desired_generation
@@ -129,6 +156,7 @@ word!(
     Readiness "READINESS_",
     NodeMode "NODE_MODE_",
     ApplicationType "APPLICATION_TYPE_",
+    Workload "WORKLOAD_",
     ApplicationState "APPLICATION_STATE_",
     InstanceState "INSTANCE_STATE_",
     ConditionStatus "CONDITION_STATUS_",

@@ -21,12 +21,13 @@ const IDENTITY: &str = "identity";
 pub(super) async fn run(args: JoinArgs) -> Result<ExitCode, Failure> {
     let started = Instant::now();
     let folder = args.data.join(IDENTITY);
-    if is_activated(&folder) && !args.no_core {
+    if is_activated(&folder) {
         say("this device is activated already");
     } else {
+        let token = args.token.clone().ok_or_else(no_token)?;
         let activation = Activation {
             address: args.address.clone(),
-            token: args.token.clone(),
+            token,
             folder,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             patience: args.timeout,
@@ -63,6 +64,11 @@ pub(super) async fn run(args: JoinArgs) -> Result<ExitCode, Failure> {
     say(&format!("✓ core runs with pid {pid}  {}", seconds(started)));
     say(&format!("  its log is {}", core.log.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+fn no_token() -> Failure {
+    let message = "name the join token: --token, or the variable BAETYL_JOIN_TOKEN";
+    Failure::usage(message.to_owned())
 }
 
 /// Whether core's own listener takes connections: everything before it has then been opened.

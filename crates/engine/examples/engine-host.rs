@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use baetyl_engine::driver::process::{ProcessConfig, ProcessDriver};
 use baetyl_engine::memory::{MemoryBodies, MemoryIssuer};
 use baetyl_engine::{
-    AppRecord, Dependencies, DependencyError, DesiredSet, Engine, EngineConfig, EngineStatus,
-    ShimCommand, StateStore, StopMode,
+    Dependencies, DependencyError, DesiredSet, Engine, EngineConfig, EngineStatus, ShimCommand,
+    StateStore, StopMode, StoredRecord,
 };
 use baetyl_model::{Application, Epoch, Fence, Generation};
 use baetyl_proto::resource::v1 as pb;
@@ -133,6 +133,7 @@ fn desired(bodies: &MemoryBodies, generation: u64) -> DesiredSet {
         name: "files".into(),
         mount_path: "/etc/files".into(),
         read_only: true,
+        ..Default::default()
     }];
     let input = InputRef {
         kind: "configuration".into(),
@@ -203,24 +204,28 @@ struct FileStore(PathBuf);
 
 #[async_trait]
 impl StateStore for FileStore {
-    async fn load(&self) -> Result<Vec<AppRecord>, DependencyError> {
+    async fn load(&self) -> Result<Vec<StoredRecord>, DependencyError> {
         let mut records = Vec::new();
         for entry in fs::read_dir(&self.0).map_err(DependencyError::from_io)? {
-            let path = entry.map_err(DependencyError::from_io)?.path();
-            if path.extension().is_some_and(|extension| extension == "tmp") {
+            let entry = entry.map_err(DependencyError::from_io)?;
+            let application = entry.file_name().to_string_lossy().into_owned();
+            if application.ends_with(".tmp") {
                 continue;
             }
-            let text = fs::read(&path).map_err(DependencyError::from_io)?;
-            let record = AppRecord::decode(&text);
-            records.push(record.map_err(|error| DependencyError::new("read a record", error))?);
+            // Bodies are kept for ever here, so nobody asks which are needed.
+            records.push(StoredRecord {
+                application,
+                bytes: fs::read(entry.path()).map_err(DependencyError::from_io)?,
+                references: Vec::new(),
+            });
         }
         Ok(records)
     }
 
-    async fn save(&self, record: &AppRecord) -> Result<(), DependencyError> {
+    async fn save(&self, record: &StoredRecord) -> Result<(), DependencyError> {
         let path = self.0.join(&record.application);
         let staged = self.0.join(format!("{}.tmp", record.application));
-        fs::write(&staged, record.encode())
+        fs::write(&staged, &record.bytes)
             .and_then(|()| fs::rename(&staged, &path))
             .map_err(DependencyError::from_io)
     }

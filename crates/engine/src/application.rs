@@ -377,7 +377,7 @@ impl Application {
     /// Makes the record durable; false when that failed.
     async fn save(&mut self, record: &AppRecord) -> bool {
         let store = &self.context.dependencies.store;
-        let failure = match timeout(STORE_BOUND, store.save(record)).await {
+        let failure = match timeout(STORE_BOUND, store.save(&record.stored())).await {
             Ok(Ok(())) => return true,
             Ok(Err(error)) => baetyl_service_kit::fault::chain(&error),
             Err(_) => "it took too long".to_owned(),

@@ -9,7 +9,6 @@ use baetyl_shadow::Digest;
 use bytes::Bytes;
 
 use crate::driver::Driver;
-use crate::record::AppRecord;
 
 /// Everything the engine needs; the host owns what is behind.
 #[derive(Clone)]
@@ -24,6 +23,18 @@ pub struct Dependencies {
     pub driver: Arc<dyn Driver>,
 }
 
+/// One record as it is stored. Only the engine that wrote it knows what the bytes mean; they hold
+/// digests, names and numbers, nothing secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Name of the application.
+    pub application: String,
+    /// The record, encoded.
+    pub bytes: Vec<u8>,
+    /// The bodies that it needs, sorted.
+    pub references: Vec<Digest>,
+}
+
 /// Keeps one record per application, durably.
 #[async_trait]
 pub trait StateStore: Send + Sync + 'static {
@@ -31,14 +42,14 @@ pub trait StateStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// They cannot be read; the engine does not start without them.
-    async fn load(&self) -> Result<Vec<AppRecord>, DependencyError>;
+    async fn load(&self) -> Result<Vec<StoredRecord>, DependencyError>;
 
     /// Replaces the record of its application. Returns only when it is durable. Whatever
-    /// [`AppRecord::referenced_digests`] names must stay in the [`BodySource`] from here on.
+    /// [`StoredRecord::references`] names must stay in the [`BodySource`] from here on.
     ///
     /// # Errors
     /// It is not durable; the engine does not act on it and tries again.
-    async fn save(&self, record: &AppRecord) -> Result<(), DependencyError>;
+    async fn save(&self, record: &StoredRecord) -> Result<(), DependencyError>;
 
     /// Removes the record of an application; one that is not there is no error.
     ///

@@ -32,15 +32,28 @@ pub enum InputKind {
     Configuration,
     /// A secret.
     Secret,
+    /// A certificate with its private key.
+    Certificate,
+    /// Credentials of an image registry.
+    Registry,
 }
 
 impl InputKind {
+    const ALL: [Self; 4] = [
+        Self::Configuration,
+        Self::Secret,
+        Self::Certificate,
+        Self::Registry,
+    ];
+
     /// Returns the kind as references spell it.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::Configuration => "configuration",
             Self::Secret => "secret",
+            Self::Certificate => "certificate",
+            Self::Registry => "registry",
         }
     }
 }
@@ -73,6 +86,24 @@ impl InputKey {
             name: name.into(),
         }
     }
+
+    /// Names a certificate.
+    #[must_use]
+    pub fn certificate(name: impl Into<String>) -> Self {
+        Self {
+            kind: InputKind::Certificate,
+            name: name.into(),
+        }
+    }
+
+    /// Names the credentials of a registry.
+    #[must_use]
+    pub fn registry(name: impl Into<String>) -> Self {
+        Self {
+            kind: InputKind::Registry,
+            name: name.into(),
+        }
+    }
 }
 
 impl fmt::Display for InputKey {
@@ -85,11 +116,15 @@ impl FromStr for InputKey {
     type Err = PinError;
 
     fn from_str(text: &str) -> Result<Self, PinError> {
-        match text.split_once('/') {
-            Some(("configuration", name)) if !name.is_empty() => Ok(Self::configuration(name)),
-            Some(("secret", name)) if !name.is_empty() => Ok(Self::secret(name)),
-            _ => Err(PinError::new("inputs", text)),
-        }
+        let parts = text.split_once('/').filter(|(_, name)| !name.is_empty());
+        let known = parts.and_then(|(word, name)| {
+            let kind = InputKind::ALL
+                .into_iter()
+                .find(|kind| kind.word() == word)?;
+            let name = name.to_owned();
+            Some(Self { kind, name })
+        });
+        known.ok_or_else(|| PinError::new("inputs", text))
     }
 }
 

@@ -15,14 +15,14 @@ use tokio_util::task::TaskTracker;
 use crate::application::{Application, Order, Start, Target, View};
 use crate::config::EngineConfig;
 use crate::context::{Context, Samples};
-use crate::dependency::Dependencies;
+use crate::dependency::{Dependencies, DependencyError, StoredRecord};
 use crate::desired::Wanted;
 use crate::driver::{Driver, Found};
 use crate::handle::{Command, EngineError, EngineHandle, Shared, StopMode};
+use crate::logs::ProcessLogs;
 use crate::record::AppRecord;
 use crate::spec::AppSpec;
 
-mod conflict;
 mod publish;
 mod sampler;
 mod target;
@@ -53,7 +53,10 @@ impl Engine {
         config: EngineConfig,
         dependencies: Dependencies,
     ) -> Result<EngineHandle, EngineError> {
-        let records = dependencies.store.load().await?;
+        let stored = dependencies.store.load().await?;
+        let decode = |stored: &StoredRecord| AppRecord::decode(&stored.bytes);
+        let records: Result<Vec<_>, _> = stored.iter().map(decode).collect();
+        let records = records.map_err(|error| DependencyError::new("read a record", error))?;
         let end = CancellationToken::new();
         let tasks = TaskTracker::new();
         let (desired, wanted) = watch::channel(None);
@@ -74,8 +77,12 @@ impl Engine {
             commands,
             status: levels.status,
             routes: levels.routes,
-            logs: levels.logs,
-            driver,
+            logs: Box::new(ProcessLogs {
+                driver,
+                sources: levels.logs,
+            }),
+            machines: None,
+            features: crate::FEATURES,
             tasks,
             _end: end.drop_guard(),
         }))

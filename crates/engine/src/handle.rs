@@ -4,19 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use baetyl_proto::function::v1::Route;
-use baetyl_proto::node::v1::LogLine;
-use baetyl_proto::resource::v1::ApplicationStatus;
+use baetyl_proto::resource::v1::{ApplicationStatus, MachineStatus};
 use baetyl_service_kit::telemetry::propagation;
 use baetyl_shadow::Fence;
-use futures::stream::BoxStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
 use crate::dependency::DependencyError;
 use crate::desired::{DesiredSet, Wanted};
-use crate::driver::{Driver, DriverError};
-use crate::logs::{self, LogQuery, LogSource};
+use crate::driver::DriverError;
+use crate::logs::{LogLines, LogQuery, LogReader};
 
 /// Where the node stands.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,12 +31,16 @@ pub struct EngineStatus {
 /// Routes of the function services, sorted by service.
 pub type Routes = Vec<Route>;
 
+/// The machines of a cluster by name.
+pub type Machines = BTreeMap<String, MachineStatus>;
+
 /// What becomes of the applications when the engine stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopMode {
     /// They go on, and the next engine adopts them.
     LeaveRunning,
-    /// They are stopped in good order; the next engine starts them again.
+    /// They are stopped in good order; the next engine starts them again. In a cluster they go on:
+    /// it is the cluster that keeps instances running, with and without an engine.
     StopAll,
 }
 
@@ -98,8 +100,9 @@ pub(crate) struct Shared {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) status: watch::Receiver<Arc<EngineStatus>>,
     pub(crate) routes: watch::Receiver<Option<Arc<Routes>>>,
-    pub(crate) logs: watch::Receiver<Arc<BTreeMap<String, Vec<LogSource>>>>,
-    pub(crate) driver: Arc<dyn Driver>,
+    pub(crate) logs: Box<dyn LogReader>,
+    pub(crate) machines: Option<watch::Receiver<Arc<Machines>>>,
+    pub(crate) features: &'static [&'static str],
     pub(crate) tasks: TaskTracker,
     pub(crate) _end: DropGuard,
 }
@@ -139,18 +142,25 @@ impl EngineHandle {
     ///
     /// # Errors
     /// [`EngineError::UnknownApplication`] when nothing of that name is on the node.
-    pub fn logs(
-        &self,
-        query: LogQuery,
-    ) -> Result<BoxStream<'static, Result<LogLine, DriverError>>, EngineError> {
-        if !self.shared.logs.borrow().contains_key(&query.application) {
-            return Err(EngineError::UnknownApplication(query.application));
-        }
-        Ok(logs::read(
-            self.shared.driver.clone(),
-            self.shared.logs.clone(),
-            query,
-        ))
+    pub fn logs(&self, query: LogQuery) -> Result<LogLines, EngineError> {
+        let application = query.application.clone();
+        let lines = self.shared.logs.read(query);
+        lines.ok_or(EngineError::UnknownApplication(application))
+    }
+
+    /// Returns the machines of the cluster, and tells of every change; `None` where the node is
+    /// the machine that it runs on.
+    #[must_use]
+    pub fn machines(&self) -> Option<watch::Receiver<Arc<Machines>>> {
+        self.shared.machines.clone()
+    }
+
+    /// Returns the features of desired items that this engine understands, for Hello. An item
+    /// that needs another one is left as it is and reported with
+    /// [`crate::reason::UNSUPPORTED_FEATURE`].
+    #[must_use]
+    pub fn features(&self) -> &'static [&'static str] {
+        self.shared.features
     }
 
     /// Tries the desired revision of an application again, after it failed.

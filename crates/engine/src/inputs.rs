@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use baetyl_model::{Configuration, Secret};
+use baetyl_model::{Certificate, Configuration, Registry, Secret};
 use baetyl_shadow::Digest;
 use bytes::Bytes;
 
@@ -28,6 +28,15 @@ impl fmt::Debug for Inputs {
 
 /// The values of one input by key. Never printed: they may be secret.
 pub type Files = BTreeMap<String, Bytes>;
+
+/// What an input holds. Never printed: it may be secret.
+#[derive(Clone)]
+pub struct Content {
+    /// The values.
+    pub files: Files,
+    /// The keys whose values are bytes rather than text.
+    pub binary: Vec<String>,
+}
 
 impl Inputs {
     /// Puts the digests and the source of their bodies together.
@@ -54,6 +63,14 @@ impl Inputs {
     /// # Errors
     /// [`Refusal`] when it is not pinned, not there, or not readable.
     pub async fn files(&self, key: &InputKey) -> Result<Files, Refusal> {
+        Ok(self.content(key).await?.files)
+    }
+
+    /// Reads the values of an input, and which of them are bytes rather than text.
+    ///
+    /// # Errors
+    /// As [`Self::files`].
+    pub async fn content(&self, key: &InputKey) -> Result<Content, Refusal> {
         let digest = self.digest(key)?;
         let Some(body) = self.bodies.body(&digest).await? else {
             let message = format!("the body of {key} is not on this node");
@@ -67,10 +84,12 @@ impl Inputs {
 }
 
 /// Keys become names of files: one that would lead elsewhere makes the whole body unreadable.
-fn decode(kind: InputKind, body: &[u8]) -> Option<Files> {
+fn decode(kind: InputKind, body: &[u8]) -> Option<Content> {
+    let mut binary = Vec::new();
     let files: Files = match kind {
         InputKind::Configuration => {
             let message = Configuration::decode(body).ok()?.into_message();
+            binary.extend(message.binary_data.keys().cloned());
             let text = message
                 .data
                 .into_iter()
@@ -78,11 +97,35 @@ fn decode(kind: InputKind, body: &[u8]) -> Option<Files> {
             text.chain(message.binary_data).collect()
         }
         InputKind::Secret => Secret::decode(body).ok()?.into_message().data,
+        InputKind::Certificate => {
+            let message = Certificate::decode(body).ok()?.into_message();
+            named([
+                ("tls.crt", message.certificate_pem),
+                ("tls.key", message.private_key_pem),
+                ("ca.crt", message.ca_pem),
+            ])
+        }
+        InputKind::Registry => {
+            let message = Registry::decode(body).ok()?.into_message();
+            named([
+                ("address", message.address),
+                ("username", message.username),
+                ("password", message.password),
+            ])
+        }
     };
     let is_plain = |key: &String| {
         !key.is_empty() && key != "." && !key.starts_with("..") && !key.contains(['/', '\0'])
     };
-    files.keys().all(is_plain).then_some(files)
+    let is_fine = files.keys().all(is_plain);
+    is_fine.then_some(Content { files, binary })
+}
+
+/// Files from fields; what is not set is no file.
+fn named<const N: usize>(fields: [(&str, String); N]) -> Files {
+    let set = fields.into_iter().filter(|(_, text)| !text.is_empty());
+    set.map(|(name, text)| (name.to_owned(), text.into()))
+        .collect()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 //! | [`record`] | what is durable about one application |
 //! | [`plan`] | pure: what to do next |
 //! | [`driver`] | the seam to what runs things, with the process driver |
+//! | `kube` | the engine for a cluster, with the feature of that name |
 //! | [`memory`] | fakes of every seam, for tests |
 //!
 //! Persisted first, visible second: a record names an instance before that is started, so that the
@@ -19,6 +20,7 @@
 
 mod application;
 pub mod config;
+mod conflict;
 mod context;
 pub mod crash;
 pub mod dependency;
@@ -27,6 +29,8 @@ pub mod driver;
 mod engine;
 mod handle;
 mod inputs;
+#[cfg(feature = "kube")]
+pub mod kube;
 pub mod logs;
 pub mod memory;
 pub mod observed;
@@ -40,18 +44,20 @@ pub use baetyl_process::{InstanceId, ShimCommand};
 pub use config::{EngineConfig, RestartBackoff};
 pub use dependency::{
     BodySource, CertificateIssuer, Dependencies, DependencyError, ServiceCredentials, StateStore,
+    StoredRecord,
 };
 pub use desired::{DesiredSet, InputKey, InputKind, Pin};
 pub use driver::DriverError;
 pub use engine::Engine;
-pub use handle::{EngineError, EngineHandle, EngineStatus, Routes, StopMode};
-pub use inputs::{Files, Inputs};
-pub use logs::LogQuery;
+pub use handle::{EngineError, EngineHandle, EngineStatus, Machines, Routes, StopMode};
+pub use inputs::{Content, Files, Inputs};
+pub use logs::{LogLines, LogQuery};
 pub use record::AppRecord;
 
-/// Features of desired items that this engine understands, for Hello. An item that needs another
-/// one is left as it is and reported with [`reason::UNSUPPORTED_FEATURE`].
+/// Features of desired items that the engine for processes understands; see
+/// [`EngineHandle::features`].
 pub const FEATURES: &[&str] = &[
+    "certificate.v1",
     "function.v1",
     "job.v1",
     "persistent-volume.v1",

@@ -55,7 +55,38 @@ pub(crate) struct LogSource {
 /// Instances with logs, by application.
 pub(crate) type Sources = watch::Receiver<Arc<BTreeMap<String, Vec<LogSource>>>>;
 
-type Lines = BoxStream<'static, Result<LogLine, DriverError>>;
+/// Lines of a log as they are read.
+pub type LogLines = BoxStream<'static, Result<LogLine, DriverError>>;
+
+type Lines = LogLines;
+
+/// Reads the logs of applications, whatever runs them.
+pub(crate) trait LogReader: Send + Sync + 'static {
+    /// Returns the lines that a query asks for; `None` when nothing of that name is on the node.
+    fn read(&self, query: LogQuery) -> Option<LogLines>;
+}
+
+/// The instances of one application, as they come and go.
+pub(crate) trait Instances: Send + 'static {
+    /// Streams of the instances that were not seen before; `None` when the application is gone.
+    fn fresh(&mut self, is_first: bool) -> Option<Vec<LogLines>>;
+
+    /// Waits until there may be others; false when there never will. Cancel safe.
+    fn changed(&mut self) -> impl Future<Output = bool> + Send;
+}
+
+/// Reads the output of processes.
+pub(crate) struct ProcessLogs {
+    pub(crate) driver: Arc<dyn Driver>,
+    pub(crate) sources: Sources,
+}
+
+impl LogReader for ProcessLogs {
+    fn read(&self, query: LogQuery) -> Option<LogLines> {
+        let is_known = self.sources.borrow().contains_key(&query.application);
+        is_known.then(|| read(self.driver.clone(), self.sources.clone(), query))
+    }
+}
 
 /// Reads the log of an application.
 pub(crate) fn read(driver: Arc<dyn Driver>, sources: Sources, query: LogQuery) -> Lines {
@@ -65,10 +96,9 @@ pub(crate) fn read(driver: Arc<dyn Driver>, sources: Sources, query: LogQuery) -
         query,
         seen: BTreeSet::new(),
     };
-    if reader.query.follow {
-        follow(reader)
-    } else {
-        existing(reader)
+    match reader.query.follow {
+        true => follow(reader),
+        false => existing(reader),
     }
 }
 
@@ -79,8 +109,7 @@ struct Reader {
     seen: BTreeSet<InstanceId>,
 }
 
-impl Reader {
-    /// Streams of the instances that were not seen before; `None` when the application is gone.
+impl Instances for Reader {
     fn fresh(&mut self, is_first: bool) -> Option<Vec<Lines>> {
         let all = self.sources.borrow_and_update().clone();
         let sources = all.get(&self.query.application)?;
@@ -100,6 +129,12 @@ impl Reader {
         Some(streams)
     }
 
+    async fn changed(&mut self) -> bool {
+        self.sources.changed().await.is_ok()
+    }
+}
+
+impl Reader {
     fn lines(&self, source: &LogSource, is_first: bool) -> Lines {
         let tail = self.query.tail.map(|tail| tail.min(MAX_TAIL));
         let invocation = self.query.invocation_id.clone();
@@ -146,7 +181,7 @@ fn line(source: &LogSource, record: LogRecord) -> LogLine {
 }
 
 /// The last lines of a stream that ends.
-fn last(lines: Lines, count: usize) -> Lines {
+pub(crate) fn last(lines: Lines, count: usize) -> Lines {
     let kept = async move {
         let mut kept = VecDeque::new();
         let mut lines = lines;
@@ -168,7 +203,7 @@ fn key(line: &LogLine) -> (i64, i32) {
 }
 
 /// Merges what exists: always the oldest of the lines that come next.
-fn existing(mut reader: Reader) -> Lines {
+pub(crate) fn existing(mut reader: impl Instances) -> Lines {
     struct Head {
         next: Option<Result<LogLine, DriverError>>,
         rest: Lines,
@@ -201,9 +236,9 @@ fn existing(mut reader: Reader) -> Lines {
 }
 
 /// Gives lines as they come, sorted within a short window.
-fn follow(reader: Reader) -> Lines {
-    struct State {
-        reader: Reader,
+pub(crate) fn follow(reader: impl Instances) -> Lines {
+    struct State<R> {
+        reader: R,
         streams: SelectAll<Lines>,
         is_first: bool,
     }
@@ -221,8 +256,8 @@ fn follow(reader: Reader) -> Lines {
             }
             // Both are cancel safe: a level, and the next item of streams that stay.
             tokio::select! {
-                changed = state.reader.sources.changed() => {
-                    changed.ok()?;
+                may_have_more = state.reader.changed() => {
+                    may_have_more.then_some(())?;
                     state.streams.extend(state.reader.fresh(false)?);
                 }
                 Some(first) = state.streams.next() => {

@@ -77,4 +77,76 @@ reasons! {
     RELOAD_FAILED;
     /// A job failed more often than it is tried.
     JOB_FAILED;
+
+    // Of applications in a cluster.
+
+    /// The image could not be fetched.
+    IMAGE_PULL_FAILED;
+    /// The name of the image cannot be read.
+    IMAGE_INVALID;
+    /// A container could not be made: something that it names is missing or wrong.
+    CONFIG_ERROR;
+    /// No machine of the cluster can take the pod.
+    UNSCHEDULABLE;
+    /// The machine ended the pod: it ran out of something, or another pod was more important.
+    EVICTED;
+    /// A volume could not be attached or mounted.
+    VOLUME_UNAVAILABLE;
+    /// A quota of the namespace leaves no room.
+    QUOTA_EXCEEDED;
+    /// The cluster does not let this node do it; the message names the missing permission.
+    FORBIDDEN;
+    /// The application's namespace is none that the installation allows.
+    NAMESPACE_NOT_ALLOWED;
+    /// The namespace of an object does not exist, or is being deleted; it is tried again.
+    NAMESPACE_NOT_FOUND;
+    /// An object of that name is there and belongs to somebody else; it is not touched.
+    OBJECT_NOT_OURS;
+    /// Somebody else declares a field of an object; the application may ask to take it over.
+    FIELD_CONFLICT;
+    /// The cluster does not accept an object; the message names its field.
+    INVALID_OBJECT;
+    /// A field cannot be changed once the object is there, and the object cannot be replaced safely.
+    IMMUTABLE_FIELD;
+    /// The cluster does not know objects of this kind; it is tried again, since another application
+    /// may bring it.
+    KIND_NOT_FOUND;
+    /// An object is another one than it was a moment ago; it is looked at again.
+    OBJECT_CHANGED;
+    /// An object says that it has failed.
+    OBJECT_FAILED;
+    /// The cluster's API cannot be reached, or cannot answer now; it is tried again.
+    CLUSTER_UNAVAILABLE;
+    /// This node runs no function service in its cluster.
+    FUNCTIONS_UNAVAILABLE;
+    /// The program `helm`, which renders charts, is not installed where core runs.
+    HELM_NOT_FOUND;
+    /// The chart could not be rendered.
+    HELM_FAILED;
+
+    // Of events.
+
+    /// A revision passed its gate and serves.
+    PROMOTED;
+    /// A revision failed, and the last good one was brought back.
+    ROLLED_BACK;
+    /// A revision failed, and there was nothing to go back to.
+    REVISION_FAILED;
+    /// Changed inputs were handed to running instances.
+    RELOADED;
+    /// An object that somebody else changed or removed was made right again.
+    REPAIRED;
+    /// An object is left where it is, since things of others would go with it.
+    KEPT;
+    /// A hook of a chart is not run.
+    HOOK_SKIPPED;
+    /// An object was replaced, since a field of it cannot be changed in place.
+    REPLACED;
+}
+
+/// Returns a word of this list as it is written here; [`EXITED`] for every other.
+#[must_use]
+pub fn known(word: &str) -> &'static str {
+    let known = ALL.iter().find(|(known, _)| *known == word);
+    known.map_or(EXITED, |(known, _)| known)
 }

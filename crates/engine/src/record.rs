@@ -10,6 +10,7 @@ use baetyl_process::InstanceId;
 use baetyl_shadow::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::dependency::StoredRecord;
 use crate::desired::Pin;
 use crate::driver::Termination;
 use crate::spec::AppSpec;
@@ -127,6 +128,39 @@ pub enum RecordError {
     /// A newer engine wrote it.
     #[error("the record has version {0}, which this engine does not know")]
     Version(u32),
+    /// Another kind of engine wrote it: the node ran applications in another way before.
+    #[error("the record was written by an engine for {0:?}; remove the node's applications first")]
+    Engine(String),
+}
+
+/// What every record says of itself, whoever wrote it.
+#[derive(Deserialize)]
+struct Header {
+    version: u32,
+    /// Only records of processes say nothing.
+    #[serde(default = "Header::process")]
+    engine: String,
+}
+
+impl Header {
+    fn process() -> String {
+        "process".to_owned()
+    }
+}
+
+/// Checks that a record was written by this kind of engine, in a version that it knows.
+///
+/// # Errors
+/// [`RecordError`].
+pub(crate) fn check_header(text: &[u8], engine: &str, version: u32) -> Result<(), RecordError> {
+    let header: Header = serde_json::from_slice(text)?;
+    if header.engine != engine {
+        return Err(RecordError::Engine(header.engine));
+    }
+    if header.version > version {
+        return Err(RecordError::Version(header.version));
+    }
+    Ok(())
 }
 
 impl AppRecord {
@@ -156,15 +190,18 @@ impl AppRecord {
     /// # Errors
     /// [`RecordError`]; the store should say which application it is about.
     pub fn decode(text: &[u8]) -> Result<Self, RecordError> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            version: u32,
-        }
-        let Versioned { version } = serde_json::from_slice(text)?;
-        if version > VERSION {
-            return Err(RecordError::Version(version));
-        }
+        check_header(text, "process", VERSION)?;
         Ok(serde_json::from_slice(text)?)
+    }
+
+    /// Returns what is stored.
+    #[must_use]
+    pub fn stored(&self) -> StoredRecord {
+        StoredRecord {
+            application: self.application.clone(),
+            bytes: self.encode(),
+            references: self.referenced_digests(),
+        }
     }
 
     /// Returns every body that must be kept to go on, or to go back.

@@ -12,6 +12,9 @@ use crate::desired::InputKey;
 
 mod parse;
 
+#[cfg(feature = "kube")]
+pub(crate) use parse::{duration, update};
+
 #[cfg(test)]
 mod tests;
 
@@ -266,6 +269,8 @@ pub const READY_FILE: &str = "ready";
 pub enum Claim {
     /// A fixed port.
     Port(Protocol, u16),
+    /// A port on every machine of a cluster.
+    NodePort(u16),
     /// The route key of a function service.
     Service(String),
 }

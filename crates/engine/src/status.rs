@@ -101,6 +101,7 @@ pub(crate) fn describe(
             .flat_map(|release| &release.pin.inputs)
             .map(|(key, digest)| (key.to_string(), digest.to_string()))
             .collect(),
+        ..pb::ApplicationStatus::default()
     }
 }
 

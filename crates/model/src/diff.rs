@@ -2,7 +2,8 @@
 //!
 //! Elements of lists that have names (services, volumes, variables) are compared by name, so that
 //! inserting one does not show every later one as changed. Text of a configuration that is JSON
-//! is compared as JSON: `data.limits.json: temperature`. Values of secrets are hidden.
+//! is compared as JSON: `data.limits.json: temperature`. Values of secrets, private keys and
+//! passwords are hidden.
 
 use std::collections::BTreeMap;
 
@@ -33,8 +34,17 @@ pub struct Difference {
 /// Resources of different kinds have nothing to compare.
 pub fn diff(before: &Resource, after: &Resource) -> Vec<Difference> {
     let mut found = Differences::default();
-    if let (Resource::Secret(before), Resource::Secret(after)) = (before, after) {
-        found.secret(before, after);
+    match (before, after) {
+        (Resource::Secret(before), Resource::Secret(after)) => found.secret(before, after),
+        (Resource::Certificate(before), Resource::Certificate(after)) => {
+            let [old, new] = [before, after].map(|one| &one.message().private_key_pem);
+            found.hidden("privateKeyPem", old, new);
+        }
+        (Resource::Registry(before), Resource::Registry(after)) => {
+            let [old, new] = [before, after].map(|one| &one.message().password);
+            found.hidden("password", old, new);
+        }
+        _ => {}
     }
     if before.kind() == after.kind() {
         let is_configuration = matches!(before, Resource::Configuration(_));
@@ -43,7 +53,7 @@ pub fn diff(before: &Resource, after: &Resource) -> Vec<Difference> {
     found.all
 }
 
-/// The fields that people write, without name and tenant and without the values of a secret.
+/// The fields that people write, without name and tenant and without what is hidden.
 fn spec(resource: &Resource) -> Map<String, Value> {
     let options = WriteOptions {
         emit_defaults: false,
@@ -64,6 +74,14 @@ fn spec(resource: &Resource) -> Map<String, Value> {
                 ..one.message().clone()
             };
             to_json("baetyl.resource.v1.Secret", &hidden, options)
+        }
+        Resource::Certificate(one) => {
+            let shown = one.clone().view();
+            to_json("baetyl.resource.v1.Certificate", &shown, options)
+        }
+        Resource::Registry(one) => {
+            let shown = one.clone().view();
+            to_json("baetyl.resource.v1.Registry", &shown, options)
         }
     };
     let mut members = match value {
@@ -103,6 +121,14 @@ impl Differences {
             if !before.values().contains_key(key) {
                 self.add(&format!("data.{key}"), None, Some(&hidden));
             }
+        }
+    }
+
+    /// A field that nobody reads.
+    fn hidden(&mut self, path: &str, old: &str, new: &str) {
+        if old != new {
+            let hidden = Value::from(HIDDEN);
+            self.add(path, Some(&hidden), Some(&hidden));
         }
     }
 

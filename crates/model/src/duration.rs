@@ -12,6 +12,31 @@ pub(crate) struct Bounds {
     pub(crate) default: Duration,
 }
 
+/// What a duration may be, both ends included; there is no default.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) least: Duration,
+    pub(crate) most: Duration,
+}
+
+/// Checks the limits of a duration that may be absent, and writes the canonical form.
+pub(crate) fn check(
+    field: &mut Option<prost_types::Duration>,
+    limits: Limits,
+    path: &Path,
+    check: &mut Check,
+) {
+    if field.is_some() {
+        let Limits { least, most } = limits;
+        let bounds = Bounds {
+            least,
+            most,
+            default: least,
+        };
+        normalise(field, bounds, path, check);
+    }
+}
+
 /// Fills the default, checks the bounds, and writes the canonical form.
 pub(crate) fn normalise(
     field: &mut Option<prost_types::Duration>,

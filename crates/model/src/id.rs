@@ -210,13 +210,21 @@ impl Name {
     pub fn parse_for(kind: Kind, text: &str) -> Result<Self, IdError> {
         let inner = match kind {
             Kind::Namespace => Inner::Dashes,
-            Kind::Node | Kind::Application | Kind::Configuration | Kind::Secret => {
-                Inner::DashesAndDots
-            }
+            Kind::Node
+            | Kind::Application
+            | Kind::Configuration
+            | Kind::Secret
+            | Kind::Certificate
+            | Kind::Registry => Inner::DashesAndDots,
         };
         let longest = match kind {
             Kind::Application => MAX_APPLICATION_NAME,
-            Kind::Namespace | Kind::Node | Kind::Configuration | Kind::Secret => MAX_NAME,
+            Kind::Namespace
+            | Kind::Node
+            | Kind::Configuration
+            | Kind::Secret
+            | Kind::Certificate
+            | Kind::Registry => MAX_NAME,
         };
         check_name(text, inner, MIN_NAME, longest)?;
         Ok(Self(text.into()))
@@ -246,15 +254,21 @@ pub enum Kind {
     Configuration,
     /// Confidential values.
     Secret,
+    /// A TLS certificate with its private key.
+    Certificate,
+    /// Credentials of an image registry.
+    Registry,
 }
 
 impl Kind {
     /// Every kind, in the order in which a set of documents is applied.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Namespace,
         Self::Node,
         Self::Configuration,
         Self::Secret,
+        Self::Certificate,
+        Self::Registry,
         Self::Application,
     ];
 
@@ -266,6 +280,8 @@ impl Kind {
             Self::Application => "Application",
             Self::Configuration => "Configuration",
             Self::Secret => "Secret",
+            Self::Certificate => "Certificate",
+            Self::Registry => "Registry",
         }
     }
 
@@ -277,6 +293,8 @@ impl Kind {
             Self::Application => "application",
             Self::Configuration => "configuration",
             Self::Secret => "secret",
+            Self::Certificate => "certificate",
+            Self::Registry => "registry",
         }
     }
 }
@@ -296,7 +314,8 @@ impl FromStr for Kind {
             .find(|kind| kind.title() == text || kind.word() == text);
         known.ok_or_else(|| IdError {
             reason: "INVALID_KIND",
-            description: "must be one of Namespace, Node, Application, Configuration and Secret"
+            description: "must be one of Namespace, Node, Application, Configuration, Secret, \
+                          Certificate and Registry"
                 .into(),
         })
     }

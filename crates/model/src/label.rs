@@ -54,7 +54,9 @@ fn check_text(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn is_dns_name(text: &str) -> bool {
+/// Whether a text is a DNS name as Kubernetes names its objects (RFC 1123): lower case, parts of
+/// at most 63 characters, at most 253 together.
+pub(crate) fn is_dns_name(text: &str) -> bool {
     let is_part = |part: &str| {
         let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let bytes = part.as_bytes();

@@ -28,8 +28,8 @@ pub use diff::{Difference, diff};
 pub use id::{IdError, Kind, Name, NamespaceName, ServiceName, Uid};
 pub use quantity::{Quantity, QuantityError};
 pub use resource::{
-    Application, BodyError, Configuration, Input, Message, Namespace, Node, Recorded, Resource,
-    Secret, etag,
+    Application, BodyError, Certificate, Configuration, Input, Message, Namespace, Node, Recorded,
+    Registry, Resource, Secret, etag,
 };
 pub use selector::{Selector, SelectorError};
 pub use violation::Violation;

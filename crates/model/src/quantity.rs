@@ -80,6 +80,11 @@ impl Quantity {
         u64::try_from(self.nanos.div_ceil(NANO)).unwrap_or(u64::MAX)
     }
 
+    /// Returns whether it is a number of whole units.
+    pub fn is_whole(self) -> bool {
+        self.nanos.is_multiple_of(NANO)
+    }
+
     /// Returns whether it is nothing at all.
     pub fn is_zero(self) -> bool {
         self.nanos == 0

@@ -24,25 +24,32 @@ macro_rules! each {
             $type::Application($one) => $body,
             $type::Configuration($one) => $body,
             $type::Secret($one) => $body,
+            $type::Certificate($one) => $body,
+            $type::Registry($one) => $body,
         }
     };
 }
 
 mod application;
+mod certificate;
 mod configuration;
 mod message;
 mod metadata;
 mod namespace;
 mod node;
 mod output;
+mod registry;
+mod salt;
 mod secret;
 
-pub use application::{Application, Input, MAX_APPLICATION, MAX_SELECTOR};
+pub use application::{Application, Input, MAX_APPLICATION, MAX_SELECTOR, feature};
+pub use certificate::{Certificate, MAX_PEM};
 pub use configuration::{Configuration, MAX_CONFIGURATION};
 pub use message::Message;
 pub use namespace::Namespace;
 pub use node::{ACCELERATOR_LABEL, MODE_LABEL, NAME_LABEL, Node};
 pub use output::{Recorded, etag};
+pub use registry::Registry;
 pub use secret::{HIDDEN, MAX_SECRET, Secret};
 
 pub(crate) use metadata::Metadata;
@@ -166,6 +173,10 @@ macro_rules! resource {
 pub(crate) use resource;
 
 /// A checked resource of any kind.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "applications are what most of them are, and a box would cost more than it saves"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Resource {
     /// A tenant.
@@ -178,6 +189,10 @@ pub enum Resource {
     Configuration(Configuration),
     /// A secret.
     Secret(Secret),
+    /// A certificate.
+    Certificate(Certificate),
+    /// Credentials of an image registry.
+    Registry(Registry),
 }
 
 impl Resource {
@@ -194,6 +209,8 @@ impl Resource {
                 Configuration::try_new(message).map(Self::Configuration)
             }
             Message::Secret(message) => Secret::try_new(message).map(Self::Secret),
+            Message::Certificate(message) => Certificate::try_new(message).map(Self::Certificate),
+            Message::Registry(message) => Registry::try_new(message).map(Self::Registry),
         }
     }
 
@@ -219,6 +236,12 @@ impl Resource {
             (Message::Secret(message), Self::Secret(before)) => {
                 Secret::revise(message, before).map(Self::Secret)
             }
+            (Message::Certificate(message), Self::Certificate(before)) => {
+                Certificate::revise(message, before).map(Self::Certificate)
+            }
+            (Message::Registry(message), Self::Registry(before)) => {
+                Registry::revise(message, before).map(Self::Registry)
+            }
             (message, _) => Self::try_new(message),
         }
     }
@@ -234,6 +257,8 @@ impl Resource {
             Kind::Application => Self::Application(Application::decode(bytes)?),
             Kind::Configuration => Self::Configuration(Configuration::decode(bytes)?),
             Kind::Secret => Self::Secret(Secret::decode(bytes)?),
+            Kind::Certificate => Self::Certificate(Certificate::decode(bytes)?),
+            Kind::Registry => Self::Registry(Registry::decode(bytes)?),
         })
     }
 
@@ -255,6 +280,8 @@ impl Resource {
             Self::Application(_) => Kind::Application,
             Self::Configuration(_) => Kind::Configuration,
             Self::Secret(_) => Kind::Secret,
+            Self::Certificate(_) => Kind::Certificate,
+            Self::Registry(_) => Kind::Registry,
         }
     }
 
@@ -277,6 +304,8 @@ impl Resource {
             Self::Application(one) => one.message().labels.clone(),
             Self::Configuration(one) => one.message().labels.clone(),
             Self::Secret(one) => one.message().labels.clone(),
+            Self::Certificate(one) => one.message().labels.clone(),
+            Self::Registry(one) => one.message().labels.clone(),
         }
     }
 
@@ -284,9 +313,12 @@ impl Resource {
     pub fn references(&self) -> Vec<(Kind, Name)> {
         match self {
             Self::Application(application) => application.references(),
-            Self::Namespace(_) | Self::Node(_) | Self::Configuration(_) | Self::Secret(_) => {
-                Vec::new()
-            }
+            Self::Namespace(_)
+            | Self::Node(_)
+            | Self::Configuration(_)
+            | Self::Secret(_)
+            | Self::Certificate(_)
+            | Self::Registry(_) => Vec::new(),
         }
     }
 
@@ -294,22 +326,26 @@ impl Resource {
     pub fn is_same_spec(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Secret(a), Self::Secret(b)) => a.is_same_spec(b),
+            (Self::Certificate(a), Self::Certificate(b)) => a.is_same_spec(b),
+            (Self::Registry(a), Self::Registry(b)) => a.is_same_spec(b),
             _ => self == other,
         }
     }
 
-    /// Makes it ready to be stored as a new revision: a secret gets a new salt.
+    /// Makes it ready to be stored as a new revision: what hides something gets a new salt.
     #[must_use]
     pub fn for_new_revision(self) -> Self {
         match self {
             Self::Secret(secret) => Self::Secret(secret.salted()),
+            Self::Certificate(certificate) => Self::Certificate(certificate.salted()),
+            Self::Registry(registry) => Self::Registry(registry.salted()),
             Self::Namespace(_) | Self::Node(_) | Self::Application(_) | Self::Configuration(_) => {
                 self
             }
         }
     }
 
-    /// Returns what people read; without the values of a secret.
+    /// Returns what people read; without values of secrets, private keys and passwords.
     pub fn into_view(self) -> Message {
         match self {
             Self::Namespace(one) => Message::Namespace(one.into_message()),
@@ -317,13 +353,26 @@ impl Resource {
             Self::Application(one) => Message::Application(one.into_message()),
             Self::Configuration(one) => Message::Configuration(one.into_message()),
             Self::Secret(one) => Message::Secret(one.view()),
+            Self::Certificate(one) => Message::Certificate(one.view()),
+            Self::Registry(one) => Message::Registry(one.view()),
         }
     }
 
-    /// As [`Self::into_view`], with the values of a secret.
+    /// As [`Self::into_view`], with the values of a secret; keys of certificates and passwords of
+    /// registries are for nobody.
     pub fn into_view_with_values(self) -> Message {
         match self {
             Self::Secret(one) => Message::Secret(one.view_with_values()),
+            other => other.into_view(),
+        }
+    }
+
+    /// Returns what can be written again to get the same spec, with all that is hidden.
+    pub fn into_input(self) -> Message {
+        match self {
+            Self::Secret(one) => Message::Secret(one.view_with_values()),
+            Self::Certificate(one) => Message::Certificate(one.into_message()),
+            Self::Registry(one) => Message::Registry(one.into_message()),
             other => other.into_view(),
         }
     }

@@ -39,7 +39,8 @@ pub struct RuntimeConfig {
     pub service: String,
     /// Revision of the application, for the runtime's Hello.
     pub revision: u64,
-    /// Identity of this instance, new at each start.
+    /// Identity of this instance, new at each start. Empty where instances share the file: the host
+    /// then takes it from `BAETYL_INSTANCE_ID`.
     pub instance: String,
     /// Which language: `python3` or `node`.
     pub runtime: String,

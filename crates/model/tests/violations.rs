@@ -63,13 +63,23 @@ fn message(kind: &str, document: &Value) -> Message {
         "Application" => Message::Application(read(kind, document)),
         "Configuration" => Message::Configuration(read(kind, document)),
         "Secret" => Message::Secret(read(kind, document)),
+        "Certificate" => Message::Certificate(read(kind, document)),
+        "Registry" => Message::Registry(read(kind, document)),
         other => unreachable!("no kind {other}"),
     }
 }
 
 #[test]
 fn when_a_document_is_wrong_then_every_field_is_named_with_its_reason() {
-    let text = include_str!("cases/violations.json");
+    check(include_str!("cases/violations.json"));
+}
+
+#[test]
+fn when_what_clusters_have_is_wrong_then_every_field_is_named_with_its_reason() {
+    check(include_str!("cases/cluster.json"));
+}
+
+fn check(text: &str) {
     let table: Table = serde_json::from_str(text).expect("the table is well formed");
     let mut failures = Vec::new();
 

@@ -13,6 +13,7 @@
 //! | [`identity`] | who a certificate speaks for |
 //! | [`verify`] | chains against roots; a server behind a pinned authority |
 //! | [`credentials`] | a key with its chain, as one file |
+//! | [`details`] | what certificates of others say, and whether a key belongs to one |
 //! | [`token`] | bearer and join tokens |
 //! | [`seal`] | encryption at rest |
 //! | [`files`] | files written whole, with their mode |
@@ -21,6 +22,7 @@
 pub mod ca;
 pub mod credentials;
 pub mod csr;
+pub mod details;
 mod error;
 pub mod files;
 mod fingerprint;
@@ -40,6 +42,7 @@ pub use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 pub use self::ca::{Authority, Issued, Profile, Validity};
 pub use self::credentials::Credentials;
 pub use self::csr::SigningRequest;
+pub use self::details::Details;
 pub use self::error::Error;
 pub use self::files::FileError;
 pub use self::fingerprint::Fingerprint;

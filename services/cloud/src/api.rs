@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use baetyl_model::{Kind, Message, Name, Violation};
-use baetyl_proto::cloud::v1 as pb;
 use baetyl_proto::cloud::v1::application_service_server::ApplicationServiceServer;
 use baetyl_proto::cloud::v1::apply_service_server::ApplyServiceServer;
+use baetyl_proto::cloud::v1::certificate_service_server::CertificateServiceServer;
 use baetyl_proto::cloud::v1::configuration_service_server::ConfigurationServiceServer;
 use baetyl_proto::cloud::v1::namespace_service_server::NamespaceServiceServer;
 use baetyl_proto::cloud::v1::node_service_server::NodeServiceServer;
 use baetyl_proto::cloud::v1::operation_service_server::OperationServiceServer;
+use baetyl_proto::cloud::v1::registry_service_server::RegistryServiceServer;
 use baetyl_proto::cloud::v1::revision_service_server::RevisionServiceServer;
 use baetyl_proto::cloud::v1::secret_service_server::SecretServiceServer;
 use baetyl_proto::cloud::v1::system_service_server::SystemServiceServer;
@@ -21,13 +22,11 @@ use baetyl_proto::cloud::v1::token_service_server::TokenServiceServer;
 use baetyl_service_kit::fault;
 use baetyl_service_kit::serve::{Grpc, MAX_MESSAGE_BYTES};
 use baetyl_service_kit::shutdown::Shutdown;
-use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
 use crate::app::apply::MAX_BYTES;
 use crate::app::list::{name_token, page_size, read_name_token};
-use crate::app::watch::{Event, Happened, Watch, Watcher};
 use crate::app::{App, View};
 use crate::auth::Caller;
 use crate::error::Error;
@@ -36,13 +35,13 @@ use crate::store::Store;
 
 mod application;
 mod apply;
-mod configuration;
 mod convert;
+mod input;
 mod namespace;
 mod node;
 mod operation;
+mod resource;
 mod revision;
-mod secret;
 mod system;
 mod token;
 
@@ -105,6 +104,8 @@ impl Api {
             .add_service(ApplicationServiceServer::new(api()).max_decoding_message_size(most))
             .add_service(ConfigurationServiceServer::new(api()).max_decoding_message_size(most))
             .add_service(SecretServiceServer::new(api()).max_decoding_message_size(most))
+            .add_service(CertificateServiceServer::new(api()).max_decoding_message_size(most))
+            .add_service(RegistryServiceServer::new(api()).max_decoding_message_size(most))
             .add_service(
                 ApplyServiceServer::new(api()).max_decoding_message_size(MAX_BYTES + SET_SLACK),
             )
@@ -176,67 +177,6 @@ impl Api {
         }
         Ok(messages)
     }
-
-    /// Watches a kind; `answer` puts what happened into the contract's message.
-    async fn watch<T, A, R>(
-        &self,
-        request: Request<R>,
-        kind: Kind,
-        asked: fn(R) -> Watch,
-        answer: A,
-    ) -> Result<Response<Answers<T>>, Status>
-    where
-        T: Send + 'static,
-        A: Fn(Told) -> T + Send + Sync + Clone + 'static,
-    {
-        let caller = self.caller(&request).await.map_err(refusal)?;
-        let watcher = Watcher {
-            caller,
-            shutdown: self.parts().shutdown.clone(),
-        };
-        let watch = asked(request.into_inner());
-        let events = self
-            .app()
-            .watch(watcher, kind, watch)
-            .await
-            .map_err(refusal)?;
-        let api = self.clone();
-        let answers = events.then(move |event| {
-            let (api, answer) = (api.clone(), answer.clone());
-            async move {
-                let told = api.told(event.map_err(refusal)?).await.map_err(refusal)?;
-                Ok(answer(told))
-            }
-        });
-        Ok(Response::new(answers.boxed()))
-    }
-
-    /// Puts an event into words.
-    async fn told(&self, event: Event) -> Result<Told, Error> {
-        let (happened, message) = match event.happened {
-            Happened::Added(view) => (pb::EventType::Added, Some(self.message(*view).await?)),
-            Happened::Modified(view) => (pb::EventType::Modified, Some(self.message(*view).await?)),
-            Happened::Deleted(gone) => {
-                let key = &gone.key;
-                let mut message = Message::bare(key.kind, &key.namespace, &key.name);
-                message.set_life(&gone.uid, gone.revision);
-                (pb::EventType::Deleted, Some(message))
-            }
-            Happened::Bookmark => (pb::EventType::Bookmark, None),
-        };
-        Ok(Told {
-            event: happened.into(),
-            message,
-            resume_token: event.resume_token,
-        })
-    }
-}
-
-/// An event in the contract's words.
-struct Told {
-    event: i32,
-    message: Option<Message>,
-    resume_token: String,
 }
 
 /// What the caller gets instead of an answer.

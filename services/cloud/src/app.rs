@@ -25,6 +25,7 @@ use crate::seam::{ImpactPreview, NodeOperations};
 use crate::store::{Commit, Key, Precondition, Store, StoreError, Stored};
 
 pub mod apply;
+mod check;
 pub mod delete;
 mod feed;
 pub mod history;

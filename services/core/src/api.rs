@@ -19,7 +19,7 @@ use tonic::service::interceptor::InterceptedService;
 
 pub(crate) use auth::Callers;
 
-use crate::machine::Machine;
+use crate::machines::Machines;
 use crate::properties::NodeProperties;
 use crate::status::NodeState;
 
@@ -27,7 +27,7 @@ use crate::status::NodeState;
 #[derive(Clone)]
 pub(crate) struct ApiParts {
     pub(crate) node: NodeState,
-    pub(crate) machine: Arc<Machine>,
+    pub(crate) machines: Machines,
     pub(crate) properties: Arc<NodeProperties>,
     pub(crate) engine: EngineHandle,
 }

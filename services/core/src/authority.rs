@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use baetyl_engine::{CertificateIssuer, DependencyError, ServiceCredentials};
 use baetyl_model::node_identity::NodeIdentityFile;
-use baetyl_pki::{Authority, Credentials, Error, Name, Profile, Validity, pem};
+use baetyl_pki::{Authority, Credentials, Error, Name, Profile, ServerName, Validity, pem};
 use baetyl_service_kit::tls::{Roots, TlsError};
 
 use crate::store::{Store, StoreError};
@@ -20,6 +20,9 @@ const LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// An authority with less time left is replaced at the next start.
 const LEAST_LEFT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// Name of the function service among the parts of the platform.
+const FUNCTION_SERVICE: &str = "function";
 
 /// The node's authority cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -42,18 +45,27 @@ pub struct NodeAuthority {
     authority: Authority,
     namespace: Name,
     node: Name,
-    lifetime: Duration,
+    issuance: Issuance,
+}
+
+/// How certificates are issued.
+#[derive(Clone, Debug)]
+pub struct Issuance {
+    /// How long they live.
+    pub lifetime: Duration,
+    /// Names beside `localhost` under which runtimes on other machines reach the function service.
+    pub function_hosts: Vec<ServerName<'static>>,
 }
 
 impl NodeAuthority {
-    /// Opens the authority in the store, or makes one. What it issues lives for `lifetime`.
+    /// Opens the authority in the store, or makes one.
     ///
     /// # Errors
     /// The store cannot be used, or holds something else.
     pub fn open(
         store: &Store,
         identity: &NodeIdentityFile,
-        lifetime: Duration,
+        issuance: Issuance,
     ) -> Result<Self, AuthorityError> {
         let now = SystemTime::now();
         let held = match store.authority()? {
@@ -68,7 +80,7 @@ impl NodeAuthority {
             authority,
             namespace: identity.namespace.as_str().parse()?,
             node: identity.node.as_str().parse()?,
-            lifetime,
+            issuance,
         })
     }
 
@@ -86,13 +98,18 @@ impl NodeAuthority {
         Roots::try_new(std::slice::from_ref(self.authority.certificate()))
     }
 
-    /// Makes key and certificate of a part of the platform on this node, for `localhost`.
+    /// Makes key and certificate of a part of the platform on this node, for `localhost`; that of
+    /// the function service is also for the names in [`Issuance::function_hosts`].
     ///
     /// # Errors
     /// The authority has expired.
     pub fn issue_system(&self, service: &str) -> Result<Credentials, Error> {
         let (namespace, node) = (self.namespace.clone(), self.node.clone());
-        let profile = Profile::edge_system(namespace, node, service.parse()?, Vec::new());
+        let hosts = match service {
+            FUNCTION_SERVICE => self.issuance.function_hosts.clone(),
+            _ => Vec::new(),
+        };
+        let profile = Profile::edge_system(namespace, node, service.parse()?, hosts);
         Credentials::issue(&self.authority, &profile, self.validity())
     }
 
@@ -113,7 +130,7 @@ impl NodeAuthority {
     fn validity(&self) -> Validity {
         Validity {
             now: SystemTime::now(),
-            lifetime: self.lifetime,
+            lifetime: self.issuance.lifetime,
         }
     }
 }

@@ -9,6 +9,10 @@ use baetyl_service_kit::fault::Violation;
 use baetyl_service_kit::serve::Address;
 use serde::{Deserialize, Serialize};
 
+mod kube;
+
+pub use kube::KubeConfig;
+
 /// Certificates of local services and workloads live at least this long.
 const LEAST_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
@@ -49,6 +53,8 @@ pub struct Config {
     /// Where function runtimes attach: `unix:path` or `address:port`. Default
     /// `unix:<data folder>/function/attach.sock`.
     pub function_attach: Option<String>,
+    /// The cluster that runs the applications. Default none: they are processes of this machine.
+    pub kube: Option<KubeConfig>,
     /// Where metrics and probes are read. Default nowhere.
     pub admin: Option<Address>,
     /// What becomes of the applications at SIGTERM. Default `leave_running`.
@@ -72,6 +78,7 @@ impl Default for Config {
             listen: Address::Tcp(([127, 0, 0, 1], 9010).into()),
             function_address: None,
             function_attach: None,
+            kube: None,
             admin: None,
             stop_mode: StopMode::LeaveRunning,
             certificate_lifetime: HumanDuration::from_secs(7 * 24 * 60 * 60),
@@ -124,6 +131,9 @@ impl Config {
             if duration.0.is_zero() {
                 wrong(field, "OUT_OF_BOUNDS", "must not be zero".to_owned());
             }
+        }
+        if let Some(kube) = &self.kube {
+            kube.check(&mut wrong);
         }
         ConfigError::check(violations)
     }

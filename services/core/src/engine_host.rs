@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use baetyl_engine::{AppRecord, BodySource, DependencyError, StateStore};
+use baetyl_engine::{BodySource, DependencyError, StateStore, StoredRecord};
 use baetyl_shadow::Digest;
 use bytes::Bytes;
 
@@ -15,22 +15,22 @@ pub(crate) struct EngineStore(pub(crate) Arc<Store>);
 
 #[async_trait]
 impl StateStore for EngineStore {
-    async fn load(&self) -> Result<Vec<AppRecord>, DependencyError> {
-        let failed = |error| DependencyError::new("read the records", error);
+    async fn load(&self) -> Result<Vec<StoredRecord>, DependencyError> {
         let records = self.0.run(|store| store.records()).await;
-        let mut read = Vec::new();
-        for record in records.map_err(failed)? {
-            let parsed = AppRecord::decode(&record.bytes);
-            read.push(parsed.map_err(|error| DependencyError::new("read a record", error))?);
-        }
-        Ok(read)
+        let records = records.map_err(|error| DependencyError::new("read the records", error))?;
+        let stored = records.into_iter().map(|record| StoredRecord {
+            application: record.name,
+            bytes: record.bytes,
+            references: record.references.into_iter().collect(),
+        });
+        Ok(stored.collect())
     }
 
-    async fn save(&self, record: &AppRecord) -> Result<(), DependencyError> {
+    async fn save(&self, record: &StoredRecord) -> Result<(), DependencyError> {
         let record = Record {
             name: record.application.clone(),
-            bytes: record.encode(),
-            references: record.referenced_digests().into_iter().collect(),
+            bytes: record.bytes.clone(),
+            references: record.references.iter().copied().collect(),
         };
         let saved = self.0.run(move |store| store.save_record(&record)).await;
         saved.map_err(|error| DependencyError::new("write a record", error))

@@ -52,6 +52,10 @@ pub enum CoreError {
     /// The engine does not start.
     #[error("the engine does not start")]
     Engine(#[from] EngineError),
+    /// The cluster cannot be reached as it is configured.
+    #[cfg(feature = "kube")]
+    #[error("the cluster cannot be used")]
+    Cluster(#[from] baetyl_engine::kube::access::AccessError),
     /// Applications cannot be run here.
     #[error("the folders of the applications cannot be used")]
     Driver(#[from] DriverError),
@@ -67,6 +71,8 @@ impl Fault for CoreError {
             Self::Identity(_) | Self::File(_) | Self::Tls(_) | Self::Bind { .. } => {
                 Code::FailedPrecondition
             }
+            #[cfg(feature = "kube")]
+            Self::Cluster(_) => Code::FailedPrecondition,
             Self::Store(error) => error.code(),
             Self::Function(error) => error.code(),
             Self::Authority(_)
@@ -89,6 +95,8 @@ impl Fault for CoreError {
             Self::Bind { .. } => "ADDRESS_UNAVAILABLE",
             Self::Function(error) => error.reason(),
             Self::Engine(error) => error.reason(),
+            #[cfg(feature = "kube")]
+            Self::Cluster(_) => "CLUSTER_UNUSABLE",
             Self::Api(_) | Self::Driver(_) | Self::Failed(_) => "CORE_FAILED",
         }
     }

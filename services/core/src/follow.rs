@@ -9,7 +9,7 @@ use baetyl_service_kit::fault::chain;
 use tokio::sync::watch;
 
 use crate::identity::LiveIdentity;
-use crate::machine::{Machine, is_notable};
+use crate::machines::{Machines, are_notable};
 use crate::status::NodeState;
 use crate::store::Store;
 use crate::value;
@@ -52,38 +52,29 @@ pub(crate) async fn engine(engine: EngineHandle, node: NodeState, store: Arc<Sto
     }
 }
 
-/// Samples the machine at the interval of the settings, and shows what differs enough.
-pub(crate) async fn machine(
-    machine: Arc<Machine>,
+/// Looks at the machines at the interval of the settings and when one of them tells of a change,
+/// and shows what differs enough.
+pub(crate) async fn machines(
+    mut machines: Machines,
     node: NodeState,
     mut settings: watch::Receiver<CoreConfig>,
 ) {
-    let mut shown: Option<MachineStatus> = None;
+    let mut shown: Vec<MachineStatus> = Vec::new();
     loop {
         let interval = interval(&settings.borrow_and_update());
-        if let Some(sample) = sample(&machine).await {
-            let is_news = shown
-                .as_ref()
-                .is_none_or(|shown| is_notable(shown, &sample));
-            if is_news {
-                shown = Some(sample.clone());
-                node.machines(vec![sample]);
-            }
+        let sample = machines.sample().await;
+        if are_notable(&shown, &sample) {
+            shown.clone_from(&sample);
+            node.machines(sample);
         }
         tokio::select! {
             changed = settings.changed() => if changed.is_err() {
                 return;
             },
+            () = machines.changed() => {}
             () = tokio::time::sleep(interval) => {}
         }
     }
-}
-
-/// Samples now, away from the async threads.
-pub(crate) async fn sample(machine: &Arc<Machine>) -> Option<MachineStatus> {
-    let machine = machine.clone();
-    let sampled = tokio::task::spawn_blocking(move || machine.sample()).await;
-    sampled.ok()
 }
 
 fn interval(settings: &CoreConfig) -> Duration {

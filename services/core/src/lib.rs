@@ -26,6 +26,7 @@ pub mod identity;
 pub mod local;
 mod logs;
 mod machine;
+mod machines;
 mod metrics;
 mod properties;
 mod reported;

@@ -182,8 +182,7 @@ fn constant() -> MachineStatus {
         kernel_version: text(uname.release()),
         boot_id: line("/proc/sys/kernel/random/boot_id"),
         machine_id: line("/etc/machine-id"),
-        addresses: Vec::new(),
-        stats: None,
+        ..MachineStatus::default()
     }
 }
 

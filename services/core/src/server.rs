@@ -7,6 +7,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use baetyl_engine::driver::Driver;
+#[cfg(feature = "kube")]
+use baetyl_engine::kube;
 use baetyl_engine::{
     Dependencies as EngineDependencies, Engine, EngineConfig, EngineHandle, ShimCommand,
 };
@@ -18,7 +20,7 @@ use tokio::sync::oneshot;
 
 pub use baetyl_service_kit::serve::Address;
 
-use self::prepared::{Prepared, Programs};
+use self::prepared::{Prepared, Programs, Runner};
 use crate::api::{self, ApiParts, Callers};
 use crate::authority::WorkloadIssuer;
 use crate::config::{Config, StopMode};
@@ -29,10 +31,11 @@ use crate::field;
 use crate::follow;
 use crate::identity::Renewal;
 use crate::local::LocalFolder;
+use crate::machines::Machines;
 use crate::properties::NodeProperties;
 use crate::reported::Reported;
 use crate::routes::RouteSender;
-use crate::status::NodeState;
+use crate::status::{About, NodeState};
 use crate::store::Tables;
 use crate::sync::{Dial, Link, LinkParts, Outcome};
 
@@ -216,7 +219,12 @@ impl Server {
         let identity = prepared.identity.clone();
         let reported = Reported::default();
         let version = self.dependencies.version.clone();
-        let node = NodeState::new(&identity.current(), &version, reported.clone());
+        let about = About {
+            identity: &identity.current(),
+            version: &version,
+            node_mode: prepared.runner.node_mode(),
+        };
+        let node = NodeState::new(&about, reported.clone());
         let store = prepared.store.clone();
         let properties = Arc::new(NodeProperties::new(store.clone(), reported.clone()));
         properties.refresh().await?;
@@ -251,7 +259,7 @@ impl Server {
             ended.send(link.run().await).ok();
         });
 
-        let machine = prepared.machine.clone();
+        let machines = Machines::of(&engine, prepared.machine.clone());
         let settings = desired.settings();
         let loops = Loops { parts };
         loops.add(
@@ -259,8 +267,8 @@ impl Server {
             follow::engine(engine.clone(), node.clone(), store.clone()),
         );
         loops.add(
-            "machine",
-            follow::machine(machine.clone(), node.clone(), settings),
+            "machines",
+            follow::machines(machines.clone(), node.clone(), settings),
         );
         loops.add("renewals", follow::renewals(identity, node.clone()));
         loops.add("renewal", async move { renewal.run().await });
@@ -271,7 +279,7 @@ impl Server {
         }
         let api = ApiParts {
             node,
-            machine,
+            machines,
             properties,
             engine,
         };
@@ -324,14 +332,30 @@ impl Server {
 
 async fn start_engine(prepared: &Prepared) -> Result<EngineHandle, CoreError> {
     let store = Arc::new(EngineStore(prepared.store.clone()));
-    let dependencies = EngineDependencies {
-        store: store.clone(),
-        bodies: store,
-        certificates: Arc::new(WorkloadIssuer(prepared.authority.clone())),
-        driver: prepared.driver.clone(),
-    };
-    let config = EngineConfig::new(prepared.machine.hostname());
-    Ok(Engine::start(config, dependencies).await?)
+    let certificates = Arc::new(WorkloadIssuer(prepared.authority.clone()));
+    match &prepared.runner {
+        Runner::Processes(driver) => {
+            let dependencies = EngineDependencies {
+                store: store.clone(),
+                bodies: store,
+                certificates,
+                driver: driver.clone(),
+            };
+            let config = EngineConfig::new(prepared.machine.hostname());
+            Ok(Engine::start(config, dependencies).await?)
+        }
+        #[cfg(feature = "kube")]
+        Runner::Cluster(cluster) => {
+            let dependencies = kube::Dependencies {
+                store: store.clone(),
+                bodies: store,
+                certificates,
+            };
+            let client = kube::access::connect(cluster.kubeconfig.as_deref()).await?;
+            let settings = cluster.settings.clone();
+            Ok(kube::Engine::start(settings, client, dependencies).await?)
+        }
+    }
 }
 
 /// Loops without half-done work: dropped when draining begins.

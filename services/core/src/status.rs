@@ -26,9 +26,6 @@ const STATES: [(ApplicationState, &str); 9] = [
     (ApplicationState::Removing, "removing"),
 ];
 
-/// What runs the applications of this node, as the cloud spells it.
-const NODE_MODE: &str = "process";
-
 /// The status of the node. Clones share it; whoever learns something puts it in, and it goes into
 /// the report to the cloud where the cloud wants it.
 #[derive(Clone, Debug)]
@@ -36,10 +33,24 @@ pub(crate) struct NodeState {
     status: watch::Sender<LocalNodeStatus>,
     sessions: watch::Sender<u64>,
     reported: Reported,
+    node_mode: &'static str,
+}
+
+/// What is known about core before it runs.
+pub(crate) struct About<'a> {
+    /// Who the node is.
+    pub(crate) identity: &'a NodeIdentity,
+    /// Version of the program.
+    pub(crate) version: &'a str,
+    /// `process` or `kube`.
+    pub(crate) node_mode: &'static str,
 }
 
 impl NodeState {
-    pub(crate) fn new(identity: &NodeIdentity, version: &str, reported: Reported) -> Self {
+    pub(crate) fn new(about: &About<'_>, reported: Reported) -> Self {
+        let About {
+            identity, version, ..
+        } = *about;
         let document = &identity.document;
         let status = LocalNodeStatus {
             namespace: document.namespace.to_string(),
@@ -54,6 +65,7 @@ impl NodeState {
         let state = Self {
             status: watch::Sender::new(status),
             sessions: watch::Sender::new(0),
+            node_mode: about.node_mode,
             reported,
         };
         state.report();
@@ -149,7 +161,7 @@ impl NodeState {
         self.reported.set_core(&CoreReport {
             version: status.core_version,
             start_time: status.start_time,
-            node_mode: NODE_MODE.to_owned(),
+            node_mode: self.node_mode.to_owned(),
             certificate_expire_time: status.certificate_expire_time,
             reconnect_count: sessions.saturating_sub(1),
         });

@@ -303,7 +303,7 @@ impl Store {
 
     fn encoded(&self, kind: BodyKind, name: &str, bytes: &Bytes) -> Vec<u8> {
         match kind {
-            BodyKind::Secret => {
+            BodyKind::Secret | BodyKind::Certificate | BodyKind::Registry => {
                 let sealed = self.sealer.seal(&body_place(name), bytes);
                 [&[SEALED], sealed.as_slice()].concat()
             }

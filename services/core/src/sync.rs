@@ -11,9 +11,3 @@ mod session;
 pub(crate) use bodies::{FetchError, Stage};
 pub use link::Dial;
 pub(crate) use link::{Link, LinkParts, Outcome};
-
-/// The features that this core understands, for Hello.
-pub(crate) fn features() -> Vec<String> {
-    let features = baetyl_engine::FEATURES.iter();
-    features.map(|feature| (*feature).to_owned()).collect()
-}

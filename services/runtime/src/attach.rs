@@ -217,9 +217,16 @@ impl Attachment {
     /// The function service, with the certificate as it is now: it is renewed every few hours.
     async fn target(&self) -> Result<Target, AttachError> {
         let folder = self.settings.config.certificate_folder.clone();
+        let is_in_pod = self.settings.is_in_pod();
         let reading = tokio::task::spawn_blocking(move || {
             let chain = pem::certs(&files::read_public(&folder.join("tls.crt"))?)?;
-            let key = KeyPair::from_pem(&files::read_private(&folder.join("tls.key"))?)?;
+            let key = folder.join("tls.key");
+            // A pod's files have nobody else to hide from, and its user may be any.
+            let key = if is_in_pod {
+                KeyPair::from_pem(&files::read_public(&key)?)?
+            } else {
+                KeyPair::from_pem(&files::read_private(&key)?)?
+            };
             let roots = pem::certs(&files::read_public(&folder.join("ca.crt"))?)?;
             // Checks that the key belongs to the chain: the files may be switched right now.
             Ok::<_, AttachError>((Credentials::new(key, chain)?, roots))

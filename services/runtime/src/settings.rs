@@ -20,6 +20,16 @@ pub(crate) const MAX_PAYLOAD_BYTES: usize = 4 * 1024 * 1024;
 const MAX_WORKERS: u32 = 64;
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Where the id of this instance is found when the configuration, shared by all pods of a workload,
+/// names none.
+const INSTANCE_VARIABLE: &str = "BAETYL_INSTANCE_ID";
+
+/// What runs this host: `process`, or `kube` in a pod.
+const RUN_MODE_VARIABLE: &str = "BAETYL_RUN_MODE";
+
+/// The longest part of a pod's name that becomes an id.
+const MAX_INSTANCE: usize = 40;
+
 /// Where programs are looked for when the host was started without `PATH`.
 const DEFAULT_SEARCH_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
@@ -44,9 +54,14 @@ impl Settings {
     /// # Errors
     /// Every wrong field.
     pub(crate) fn try_new(
-        config: RuntimeConfig,
+        mut config: RuntimeConfig,
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, InvalidArgument> {
+        if config.instance.is_empty()
+            && let Some(name) = environment.get(INSTANCE_VARIABLE)
+        {
+            config.instance = fitting(name);
+        }
         let language = Language::parse(&config.runtime);
         let mut violations = violations(&config);
         if language.is_none() {
@@ -83,6 +98,13 @@ impl Settings {
             return attach.clone();
         }
         format!("https://{attach}")
+    }
+
+    /// Whether this host is alone with its files.
+    pub(crate) fn is_in_pod(&self) -> bool {
+        self.environment
+            .get(RUN_MODE_VARIABLE)
+            .is_some_and(|mode| mode == "kube")
     }
 
     /// The folder for scripts and sockets, in the working folder.
@@ -168,6 +190,20 @@ pub(crate) fn worker_name(instance: &str, serial: u64) -> String {
     format!("{instance}-w{serial:x}")
 }
 
+/// What runs this host, `process` unless it is told otherwise.
+fn run_mode(host: &BTreeMap<String, String>) -> String {
+    let told = host.get(RUN_MODE_VARIABLE);
+    told.map_or("process", String::as_str).to_owned()
+}
+
+/// The end of a pod's name, which no other pod of its workload shares, in the form of an id that
+/// leaves room for the workers' own.
+fn fitting(name: &str) -> String {
+    let start = name.len().saturating_sub(MAX_INSTANCE);
+    let end = name.get(start..).unwrap_or_default();
+    end.trim_start_matches(['-', '.']).to_owned()
+}
+
 fn worker_environment(
     config: &RuntimeConfig,
     host: &BTreeMap<String, String>,
@@ -185,7 +221,7 @@ fn worker_environment(
             config.revision.to_string(),
         ),
         ("BAETYL_SERVICE_NAME".to_owned(), config.service.clone()),
-        ("BAETYL_RUN_MODE".to_owned(), "process".to_owned()),
+        (RUN_MODE_VARIABLE.to_owned(), run_mode(host)),
         ("BAETYL_CODE_PATH".to_owned(), text(&config.code_folder)),
     ]);
     let named = config.worker_environment.iter().map(String::as_str);

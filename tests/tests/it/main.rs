@@ -1,6 +1,7 @@
 //! System tests; one binary, so that the program is linked against once.
 
 mod applications;
+mod cluster;
 mod faas;
 mod functions;
 mod input;

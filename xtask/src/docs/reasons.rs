@@ -63,8 +63,18 @@ const OTHERS: [&str; 4] = [
     "/testing.rs",
 ];
 
-/// Beginnings of upper-case words that are names of variables.
-const VARIABLES: [&str; 3] = ["BAETYL_", "CARGO_", "XDG_"];
+/// Beginnings of upper-case words that are names of variables or of Linux capabilities.
+const NAMES: [&str; 9] = [
+    "BAETYL_",
+    "CARGO_",
+    "HELM_",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NET_ADMIN",
+    "NO_PROXY",
+    "SYS_ADMIN",
+    "XDG_",
+];
 
 /// One line of a table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -193,7 +203,7 @@ fn find_undocumented(
             let word = literal.value;
             let is_reason = word.contains('_')
                 && is_upper_snake(word)
-                && !VARIABLES.iter().any(|start| word.starts_with(start));
+                && !NAMES.iter().any(|start| word.starts_with(start));
             if is_reason && !known.contains(word) && !codes.has(word) {
                 let message = format!(
                     "`{word}` has no meaning: document it where it is made, or in \
@@ -225,7 +235,7 @@ fn find_unknown_in_contract(
             for word in quoted.flat_map(|text| text.split('/')) {
                 let is_reason = word.contains('_')
                     && is_upper_snake(word)
-                    && !VARIABLES.iter().any(|start| word.starts_with(start));
+                    && !NAMES.iter().any(|start| word.starts_with(start));
                 if is_reason && !known.contains(word) && !codes.has(word) {
                     let message = format!("nothing gives the reason `{word}`");
                     findings.push(Finding::error(path, index + 1, "reason", message));

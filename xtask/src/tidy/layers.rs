@@ -13,7 +13,13 @@ const SERVICES: [&str; 6] = ["cloud", "core", "function", "runtime", "init", "ga
 const SERVICE_BASE: [&str; 5] = ["proto", "shadow", "service-kit", "pki", "model"];
 
 /// Packages that may depend on everything, being on top of it.
-const TOP: [&str; 3] = ["cli", "tests", "benches"];
+const TOP: [&str; 4] = ["cli", "tests", "e2e", "benches"];
+
+/// Packages that only tests, and the benchmarks, may use; they use none of ours.
+const TEST_ONLY: [&str; 1] = ["apiserver"];
+
+/// What is on top and starts the system, or a cluster, as somebody else does.
+const HARNESSES: [(&str, &str); 3] = [("benches", "tests"), ("benches", "e2e"), ("tests", "e2e")];
 
 /// External crates with one home each: what they are about is known in one place.
 const HOMES: [(&str, &str); 7] = [
@@ -31,9 +37,11 @@ const UNIFY: &str = "unify";
 
 /// Whether `package` may name `dependency` outside its tests.
 fn may_use(package: &str, dependency: &str) -> bool {
+    if TEST_ONLY.contains(&dependency) && package == "cli" {
+        return false;
+    }
     if TOP.contains(&package) {
-        // The benchmarks start the system as its tests do.
-        return !TOP.contains(&dependency) || (package, dependency) == ("benches", "tests");
+        return !TOP.contains(&dependency) || HARNESSES.contains(&(package, dependency));
     }
     match package {
         "model" => ["proto", "shadow", "service-kit"].contains(&dependency),

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use baetyl_proto::sync::v1::DesiredApplication;
 use tokio::time::Instant;
 
-use super::conflict::{self, Claimant};
 use super::{Mode, Supervisor};
 use crate::application::{Order, Target, read_spec};
+use crate::conflict::{self, Claimant};
 use crate::desired::Pin;
 use crate::driver::Refusal;
 use crate::reason;

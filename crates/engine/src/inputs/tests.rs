@@ -17,9 +17,9 @@ fn body(keys: &[&str]) -> Vec<u8> {
 
 #[test]
 fn when_keys_are_file_names_then_the_body_is_read() {
-    let files = decode(InputKind::Configuration, &body(&["a.json", "b"])).unwrap();
+    let content = decode(InputKind::Configuration, &body(&["a.json", "b"])).unwrap();
 
-    assert_eq!(files.keys().collect::<Vec<_>>(), ["a.json", "b"]);
+    assert_eq!(content.files.keys().collect::<Vec<_>>(), ["a.json", "b"]);
 }
 
 #[test]

@@ -11,14 +11,14 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::dependency::{
-    BodySource, CertificateIssuer, DependencyError, ServiceCredentials, StateStore,
+    BodySource, CertificateIssuer, DependencyError, ServiceCredentials, StateStore, StoredRecord,
 };
 use crate::record::AppRecord;
 
 /// Keeps records in their stored form. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
-    records: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+    records: Arc<Mutex<BTreeMap<String, StoredRecord>>>,
     is_failing: Arc<Mutex<bool>>,
     saves: Arc<AtomicU64>,
 }
@@ -35,11 +35,16 @@ impl MemoryStore {
         self.saves.load(Ordering::SeqCst)
     }
 
-    /// Returns the record of an application.
+    /// Returns the record of an application as it is stored.
+    #[must_use]
+    pub fn stored(&self, application: &str) -> Option<StoredRecord> {
+        self.records.lock().get(application).cloned()
+    }
+
+    /// Returns the record of an application that runs as processes.
     #[must_use]
     pub fn record(&self, application: &str) -> Option<AppRecord> {
-        let stored = self.records.lock().get(application).cloned()?;
-        AppRecord::decode(&stored).ok()
+        AppRecord::decode(&self.stored(application)?.bytes).ok()
     }
 
     fn check(&self) -> Result<(), DependencyError> {
@@ -52,22 +57,17 @@ impl MemoryStore {
 
 #[async_trait]
 impl StateStore for MemoryStore {
-    async fn load(&self) -> Result<Vec<AppRecord>, DependencyError> {
+    async fn load(&self) -> Result<Vec<StoredRecord>, DependencyError> {
         self.check()?;
-        let stored = self.records.lock().clone();
-        let decode = |text: &Vec<u8>| {
-            AppRecord::decode(text).map_err(|error| DependencyError::new("read a record", error))
-        };
-        stored.values().map(decode).collect()
+        Ok(self.records.lock().values().cloned().collect())
     }
 
-    async fn save(&self, record: &AppRecord) -> Result<(), DependencyError> {
+    async fn save(&self, record: &StoredRecord) -> Result<(), DependencyError> {
         self.check()?;
         self.saves.fetch_add(1, Ordering::SeqCst);
-        let stored = record.encode();
         self.records
             .lock()
-            .insert(record.application.clone(), stored);
+            .insert(record.application.clone(), record.clone());
         Ok(())
     }
 

@@ -83,13 +83,13 @@ fn wrong(what: &str, problem: &str) -> Refusal {
     Refusal::lasting(reason::INVALID_APPLICATION, format!("{what} {problem}"))
 }
 
-fn duration(given: Option<prost_types::Duration>, default: Duration) -> Duration {
+pub(crate) fn duration(given: Option<prost_types::Duration>, default: Duration) -> Duration {
     given
         .and_then(|given| Duration::try_from(given).ok())
         .unwrap_or(default)
 }
 
-fn update(given: Option<&pb::UpdateStrategy>) -> Update {
+pub(crate) fn update(given: Option<&pb::UpdateStrategy>) -> Update {
     Update {
         soak: duration(given.and_then(|given| given.soak), Duration::ZERO),
         deadline: duration(given.and_then(|given| given.deadline), DEFAULT_DEADLINE),
@@ -112,6 +112,9 @@ fn volumes(message: &pb::Application) -> Result<BTreeMap<&str, Source>, Refusal>
         let source = match &volume.source {
             Some(Given::Config(config)) => input(InputKey::configuration(&config.name)),
             Some(Given::Secret(secret)) => input(InputKey::secret(&secret.name)),
+            Some(Given::Certificate(certificate)) => {
+                input(InputKey::certificate(&certificate.name))
+            }
             Some(Given::HostPath(host)) => match absolute(&host.path) {
                 Some(path) => Source::Host(Path::new("/").join(path)),
                 None => return Err(wrong(&what, "has a path that is not absolute and plain")),

@@ -38,7 +38,7 @@ fn mount(name: &str, path: &str) -> pb::VolumeMount {
     pb::VolumeMount {
         name: name.into(),
         mount_path: path.into(),
-        read_only: false,
+        ..Default::default()
     }
 }
 
@@ -87,7 +87,7 @@ fn when_a_path_would_lead_out_of_the_root_then_it_is_refused() {
         let mut given = application();
         given.volumes = vec![volume(
             "data",
-            pb::volume::Source::EmptyDir(pb::EmptyDir {}),
+            pb::volume::Source::EmptyDir(pb::EmptyDir::default()),
         )];
         given.services[0].volume_mounts = vec![mount("data", path)];
 
@@ -102,7 +102,10 @@ fn when_a_path_would_lead_out_of_the_root_then_it_is_refused() {
 fn when_a_name_is_no_folder_name_then_it_is_refused() {
     for name in ["..", "a/b", "", "/x"] {
         let mut given = application();
-        given.volumes = vec![volume(name, pb::volume::Source::EmptyDir(pb::EmptyDir {}))];
+        given.volumes = vec![volume(
+            name,
+            pb::volume::Source::EmptyDir(pb::EmptyDir::default()),
+        )];
         assert!(parse(&given).is_err(), "volume {name:?}");
 
         let mut given = application();
@@ -114,7 +117,7 @@ fn when_a_name_is_no_folder_name_then_it_is_refused() {
 #[test]
 fn when_one_mount_lies_inside_another_then_it_is_refused() {
     let mut given = application();
-    let empty = || pb::volume::Source::EmptyDir(pb::EmptyDir {});
+    let empty = || pb::volume::Source::EmptyDir(pb::EmptyDir::default());
     given.volumes = vec![volume("one", empty()), volume("two", empty())];
     given.services[0].volume_mounts = vec![mount("one", "/etc"), mount("two", "/etc/two")];
 

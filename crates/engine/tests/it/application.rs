@@ -102,7 +102,7 @@ impl App {
         self.service().volume_mounts.push(pb::VolumeMount {
             name: name.into(),
             mount_path: path.into(),
-            read_only: false,
+            ..Default::default()
         });
         self
     }
@@ -122,7 +122,7 @@ impl App {
     }
 
     pub(crate) fn with_data(self, path: &str) -> Self {
-        let source = pb::volume::Source::Persistent(pb::PersistentFolder {});
+        let source = pb::volume::Source::Persistent(pb::PersistentFolder::default());
         self.mounting("data", path, source)
     }
 

@@ -122,6 +122,7 @@ async fn when_it_answers_over_http_then_it_is_ready() {
         pb::probe::Check::HttpGet(pb::HttpGetAction {
             path: path.into(),
             port: "http".into(),
+            ..Default::default()
         })
     };
     let served = app("served").running(shell(server)).with_port(0);

@@ -1,24 +1,35 @@
 //! A set of services, the nodes it is for, and how a new revision replaces the old one.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
 use baetyl_proto::resource::v1 as pb;
 use baetyl_shadow::Digest;
 use prost::Message as _;
 
 use super::{Rules, resource};
-use crate::duration::{self, Bounds};
 use crate::id::{Kind, Name};
 use crate::selector::{self, Selector, SelectorError};
 use crate::violation::{Check, Path, reason};
 
+mod affinity;
+mod chart;
+mod cron;
 mod environment;
+pub mod feature;
 mod function;
 mod mount;
+mod names;
+mod placement;
 mod port;
 mod probe;
+mod resources;
+mod scale;
+mod schedule;
+mod scope;
+mod security;
 mod service;
+mod template;
+mod update;
+mod uses;
+mod volume;
 
 /// The longest selector, in bytes.
 pub const MAX_SELECTOR: usize = selector::MAX_BYTES;
@@ -27,20 +38,7 @@ pub const MAX_SELECTOR: usize = selector::MAX_BYTES;
 pub const MAX_APPLICATION: usize = 1024 * 1024;
 
 const MAX_SERVICES: usize = 32;
-const MAX_REPLICAS: u32 = 64;
-const DEFAULT_REPLICAS: u32 = 1;
-
-const SOAK: Bounds = Bounds {
-    least: Duration::ZERO,
-    most: Duration::from_secs(3600),
-    default: Duration::ZERO,
-};
-
-const DEADLINE: Bounds = Bounds {
-    least: Duration::from_secs(1),
-    most: Duration::from_secs(3600),
-    default: Duration::from_secs(60),
-};
+const MAX_INIT_SERVICES: usize = 16;
 
 resource!(
     /// A checked application.
@@ -48,10 +46,10 @@ resource!(
     pb::Application
 );
 
-/// A configuration or secret that an application uses.
+/// What an application uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
-    /// Configuration or secret.
+    /// Configuration, secret, certificate or registry.
     pub kind: Kind,
     /// Its name.
     pub name: Name,
@@ -73,25 +71,22 @@ impl Application {
         Selector::parse(&self.message.selector)
     }
 
+    /// Returns which machines of a cluster it is for; [`Selector::Everything`] when it says none.
+    ///
+    /// # Errors
+    /// As [`Self::selector`].
+    pub fn machine_selector(&self) -> Result<Selector, SelectorError> {
+        Selector::parse_filter(&self.message.machine_selector)
+    }
+
+    /// Returns whether it asks for something that only a cluster can give, whatever its type.
+    pub fn needs_cluster(&self) -> bool {
+        scope::needs_cluster(&self.message)
+    }
+
     /// Returns what it uses, sorted by kind and name, each once.
     pub fn inputs(&self) -> Vec<Input> {
-        let mut found = BTreeMap::new();
-        for (kind, name, on_change) in self.uses() {
-            // Stored by a version with other rules: what is no name refers to nothing.
-            let Ok(name) = Name::parse(name) else {
-                continue;
-            };
-            let entry = found.entry((kind, name)).or_insert(on_change);
-            if on_change == pb::OnChange::Restart {
-                *entry = on_change;
-            }
-        }
-        let input = |((kind, name), on_change)| Input {
-            kind,
-            name,
-            on_change,
-        };
-        found.into_iter().map(input).collect()
+        uses::inputs(&self.message)
     }
 
     /// Returns what it refers to, sorted, each once.
@@ -100,71 +95,17 @@ impl Application {
         inputs.map(|input| (input.kind, input.name)).collect()
     }
 
-    /// Every use of a configuration or secret, and what a change there does.
-    fn uses(&self) -> Vec<(Kind, &str, pb::OnChange)> {
-        let mut uses = Vec::new();
-        for volume in &self.message.volumes {
-            match &volume.source {
-                Some(pb::volume::Source::Config(config)) => {
-                    uses.push((
-                        Kind::Configuration,
-                        config.name.as_str(),
-                        volume.on_change(),
-                    ));
-                }
-                Some(pb::volume::Source::Secret(secret)) => {
-                    uses.push((Kind::Secret, secret.name.as_str(), volume.on_change()));
-                }
-                Some(
-                    pb::volume::Source::HostPath(_)
-                    | pb::volume::Source::EmptyDir(_)
-                    | pb::volume::Source::Persistent(_),
-                )
-                | None => {}
-            }
-        }
-        for service in &self.message.services {
-            // Running code and the environment of a process cannot be exchanged under it.
-            let restarted = service::restarting_uses(service);
-            uses.extend(restarted.map(|(kind, name)| (kind, name, pb::OnChange::Restart)));
-        }
-        uses
-    }
-
-    /// Returns what a core must be able to do to run it, sorted: `process.v1`, `job.v1`.
+    /// Returns what a core must be able to do to run it, sorted; see [`feature`].
     pub fn features(&self) -> Vec<&'static str> {
-        let mut features = BTreeSet::new();
-        match self.application_type() {
-            pb::ApplicationType::Container => features.insert("container.v1"),
-            pb::ApplicationType::Function => features.insert("function.v1"),
-            pb::ApplicationType::Helm => features.insert("helm.v1"),
-            pb::ApplicationType::Manifest => features.insert("manifest.v1"),
-            pb::ApplicationType::Process => features.insert("process.v1"),
-            pb::ApplicationType::Unspecified => false,
-        };
-        if self.message.workload() == pb::Workload::Job {
-            features.insert("job.v1");
-        }
-        let is_persistent =
-            |volume: &pb::Volume| matches!(volume.source, Some(pb::volume::Source::Persistent(_)));
-        if self.message.volumes.iter().any(is_persistent) {
-            features.insert("persistent-volume.v1");
-        }
-        features.into_iter().collect()
+        feature::of(&self.message)
     }
 
     /// Returns the digest of what runs: equal ones mean that nothing has to be restarted. Labels,
-    /// annotations, description, selector and update strategy are not part of it.
+    /// annotations, description, selectors over nodes, update strategy and what is around
+    /// instances (autoscaling, disruption budget, timetable, ports of the cluster, sizes of
+    /// claims) are not part of it; neither is the number of instances of containers.
     pub fn template_digest(&self) -> Digest {
-        let template = pb::Application {
-            labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
-            description: String::new(),
-            selector: String::new(),
-            update: None,
-            ..self.message.clone()
-        };
-        Digest::of(&template.encode_to_vec())
+        Digest::of(&template::of(&self.message).encode_to_vec())
     }
 }
 
@@ -174,38 +115,86 @@ impl Rules for pb::Application {
     fn normalise(&mut self, before: Option<&Self>, check: &mut Check) {
         let root = Path::root();
         self.status = None;
-        check.bytes(&root.field("services"), self.encoded_len(), MAX_APPLICATION);
         let kind = check_type(self, before, &root.field("type"), check);
-        check_selector(&self.selector, &root.field("selector"), check);
-        normalise_workload(self, kind, check);
-
-        let replicas = *self.replicas.get_or_insert(DEFAULT_REPLICAS);
-        let path = root.field("replicas");
-        check.range(&path, i64::from(replicas), 1, i64::from(MAX_REPLICAS));
-
-        let volumes = mount::normalise_volumes(&mut self.volumes, &root.field("volumes"), check);
-        let path = root.field("services");
-        if self.services.is_empty() {
-            check.add(&path, reason::REQUIRED, "must have at least one service");
-        }
-        check.count(&path, self.services.len(), MAX_SERVICES);
-        let around = service::Around {
-            kind,
-            is_job: self.workload() == pb::Workload::Job,
-            replicas,
-            volumes: &volumes,
+        let largest = match kind {
+            Some(pb::ApplicationType::Helm) => "helm",
+            _ => "services",
         };
-        let mut seen = service::Seen::default();
-        for (index, service) in self.services.iter_mut().take(MAX_SERVICES).enumerate() {
-            service::normalise(service, &around, &mut seen, &path.index(index), check);
+        check.bytes(&root.field(largest), self.encoded_len(), MAX_APPLICATION);
+        check_selector(&self.selector, &root.field("selector"), check);
+        names::check_application(self, kind, check);
+        scope::check(self, kind, check);
+        chart::check(self, kind, check);
+        placement::normalise(self, check);
+        if let Some(security) = &self.security {
+            security::check_pod(security, &root.field("security"), check);
         }
-
+        let has_services = kind.is_none_or(|kind| {
+            use pb::ApplicationType::{Helm, Manifest};
+            kind != Helm && kind != Manifest
+        });
+        if has_services {
+            normalise_workload(self, kind, check);
+            normalise_services(self, kind, check);
+        }
+        if let Some(before) = before {
+            volume::check_kept(self, before, check);
+        }
         let update = self.update.get_or_insert_default();
-        normalise_update(update, &root.field("update"), check);
+        update::normalise(update, &root.field("update"), check);
     }
 }
 
-/// Returns the type when it is one that can be deployed.
+fn normalise_services(
+    message: &mut pb::Application,
+    kind: Option<pb::ApplicationType>,
+    check: &mut Check,
+) {
+    let root = Path::root();
+    schedule::normalise(message, kind, check);
+    let most_replicas = scale::normalise(message, kind, check);
+    let scene = service::Scene {
+        kind,
+        workload: message.workload(),
+        most_replicas,
+        is_on_host_network: message.host_network,
+    };
+    let path = root.field("volumes");
+    let volumes = volume::normalise(&mut message.volumes, &scene, &path, check);
+
+    let path = root.field("services");
+    if message.services.is_empty() {
+        check.add(&path, reason::REQUIRED, "must have at least one service");
+    }
+    let lists = [
+        ("services", &mut message.services, MAX_SERVICES, false),
+        (
+            "initServices",
+            &mut message.init_services,
+            MAX_INIT_SERVICES,
+            true,
+        ),
+    ];
+    let mut seen = service::Seen::default();
+    for (field, services, most, is_init) in lists {
+        // Others have been refused as a whole.
+        if is_init && !scene.is_container() {
+            continue;
+        }
+        let path = root.field(field);
+        check.count(&path, services.len(), most);
+        let around = service::Around {
+            scene: &scene,
+            volumes: &volumes,
+            is_init,
+        };
+        for (index, service) in services.iter_mut().take(most).enumerate() {
+            service::normalise(service, &around, &mut seen, &path.index(index), check);
+        }
+    }
+}
+
+/// Returns the type when it is known.
 fn check_type(
     message: &pb::Application,
     before: Option<&pb::Application>,
@@ -213,29 +202,20 @@ fn check_type(
     check: &mut Check,
 ) -> Option<pb::ApplicationType> {
     use pb::ApplicationType::{Container, Function, Helm, Manifest, Process, Unspecified};
+    let known = "must be container, function, helm, manifest or process";
     if before.is_some_and(|before| before.r#type != message.r#type) {
         let description = "cannot change; delete the application and create it again";
         check.add(path, reason::IMMUTABLE, description);
     }
     match pb::ApplicationType::try_from(message.r#type) {
-        Ok(kind @ (Container | Function | Process)) => return Some(kind),
-        Ok(Helm | Manifest) => {
-            let description = "helm and manifest arrive with the Kubernetes engine; \
-                               this version deploys process, function and container";
-            check.add(path, reason::UNSUPPORTED, description);
-        }
-        Ok(Unspecified) => {
-            let description = "must be process, function or container";
-            check.add(path, reason::REQUIRED, description);
-        }
-        Err(_) => {
-            let description = "must be process, function or container";
-            check.add(path, reason::UNKNOWN_VALUE, description);
-        }
+        Ok(kind @ (Container | Function | Helm | Manifest | Process)) => return Some(kind),
+        Ok(Unspecified) => check.add(path, reason::REQUIRED, known),
+        Err(_) => check.add(path, reason::UNKNOWN_VALUE, known),
     }
     None
 }
 
+/// Checks a label selector; the empty one is one, too.
 fn check_selector(text: &str, path: &Path, check: &mut Check) {
     if text.len() > MAX_SELECTOR {
         check.bytes(path, text.len(), MAX_SELECTOR);
@@ -252,36 +232,22 @@ fn normalise_workload(
     check: &mut Check,
 ) {
     let path = Path::root().field("workload");
+    let is_function = kind == Some(pb::ApplicationType::Function);
+    let is_process = kind == Some(pb::ApplicationType::Process);
     match pb::Workload::try_from(message.workload) {
         Ok(pb::Workload::Unspecified) => message.set_workload(pb::Workload::Deployment),
         Ok(pb::Workload::Deployment) => {}
         Ok(pb::Workload::Job) => {
-            let is_function = kind == Some(pb::ApplicationType::Function);
-            check.absent(
-                &path,
-                is_function,
-                "functions are no job; they wait for calls",
-            );
+            let why = "functions are no job; they wait for calls";
+            check.absent(&path, is_function, why);
         }
-        Err(_) => check.add(&path, reason::UNKNOWN_VALUE, "must be deployment or job"),
-    }
-}
-
-fn normalise_update(update: &mut pb::UpdateStrategy, path: &Path, check: &mut Check) {
-    duration::normalise(&mut update.soak, SOAK, &path.field("soak"), check);
-    duration::normalise(
-        &mut update.deadline,
-        DEADLINE,
-        &path.field("deadline"),
-        check,
-    );
-    update.rollback.get_or_insert(true);
-    let soak = update.soak.map(Duration::try_from);
-    let deadline = update.deadline.map(Duration::try_from);
-    if let (Some(Ok(soak)), Some(Ok(deadline))) = (soak, deadline)
-        && soak >= deadline
-    {
-        let description = format!("must be shorter than the deadline, {deadline:?}");
-        check.add(&path.field("soak"), reason::OUT_OF_BOUNDS, description);
+        Ok(pb::Workload::Statefulset | pb::Workload::Daemonset | pb::Workload::Cronjob) => {
+            let why = "belongs to container applications";
+            check.absent(&path, is_function || is_process, why);
+        }
+        Err(_) => {
+            let description = "must be deployment, statefulset, daemonset, job or cronjob";
+            check.add(&path, reason::UNKNOWN_VALUE, description);
+        }
     }
 }

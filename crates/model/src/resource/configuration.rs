@@ -59,6 +59,21 @@ impl Rules for pb::Configuration {
 
 /// Checks a key of a configuration or secret: it becomes the name of a file.
 pub(super) fn check_key(key: &str, path: &Path, check: &mut Check) {
+    if let Some(problem) = key_problem(key) {
+        check.add(&path.field(key), reason::INVALID_NAME, problem);
+    }
+}
+
+/// Checks a field that names such a key.
+pub(super) fn check_key_name(key: &str, path: &Path, check: &mut Check) {
+    if key.is_empty() {
+        check.add(path, reason::REQUIRED, "must be set");
+    } else if let Some(problem) = key_problem(key) {
+        check.add(path, reason::INVALID_NAME, problem);
+    }
+}
+
+fn key_problem(key: &str) -> Option<&'static str> {
     let may_stand = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     let problem = if key.is_empty() {
         "the key must not be empty"
@@ -70,7 +85,7 @@ pub(super) fn check_key(key: &str, path: &Path, check: &mut Check) {
         // Names that start so belong to the atomic switch of a folder.
         "the key must not start with `..`, nor be `.`"
     } else {
-        return;
+        return None;
     };
-    check.add(&path.field(key), reason::INVALID_NAME, problem);
+    Some(problem)
 }

@@ -21,6 +21,10 @@ pub(crate) fn message(kind: &str, document: Value) -> Message {
             Message::Configuration(from_json(&name, &text, format, options).expect(read))
         }
         "Secret" => Message::Secret(from_json(&name, &text, format, options).expect(read)),
+        "Certificate" => {
+            Message::Certificate(from_json(&name, &text, format, options).expect(read))
+        }
+        "Registry" => Message::Registry(from_json(&name, &text, format, options).expect(read)),
         other => panic!("no kind {other}"),
     }
 }
@@ -40,6 +44,38 @@ pub(crate) fn watcher() -> Value {
             "resources": {"limits": {"memory": "64Mi", "cpu": "200m"}},
         }],
         "volumes": [{"name": "limits", "config": {"name": "thresholds"}, "onChange": "reload"}],
+    })
+}
+
+/// A container application with one of most things that clusters have.
+pub(crate) fn shop() -> Value {
+    json!({
+        "name": "shop",
+        "type": "container",
+        "selector": "site = demo",
+        "registries": ["private"],
+        "initServices": [{
+            "name": "prepare",
+            "image": "busybox",
+            "env": [{
+                "name": "TOKEN",
+                "valueFrom": {"secretKeyRef": {"name": "keys", "key": "token"}},
+            }],
+        }],
+        "services": [{
+            "name": "shop",
+            "image": "shop:1",
+            "ports": [{"name": "http", "containerPort": 8080}],
+            "volumeMounts": [
+                {"name": "tls", "mountPath": "/tls"},
+                {"name": "data", "mountPath": "/data"},
+            ],
+            "readinessProbe": {"httpGet": {"port": "http"}},
+        }],
+        "volumes": [
+            {"name": "tls", "certificate": {"name": "shop-tls"}},
+            {"name": "data", "persistent": {}},
+        ],
     })
 }
 

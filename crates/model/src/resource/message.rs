@@ -8,6 +8,10 @@ use super::{Metadata, Recorded};
 use crate::id::{Kind, Name, NamespaceName, Uid};
 
 /// What somebody wrote, or what somebody reads: a resource of any kind, unchecked.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "applications are what most of them are, and a box would cost more than it saves"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {
     /// A tenant.
@@ -20,6 +24,10 @@ pub enum Message {
     Configuration(pb::Configuration),
     /// A secret.
     Secret(pb::Secret),
+    /// A certificate.
+    Certificate(pb::Certificate),
+    /// Credentials of an image registry.
+    Registry(pb::Registry),
 }
 
 impl Message {
@@ -47,6 +55,14 @@ impl Message {
                 name,
                 ..Default::default()
             }),
+            Kind::Certificate => Self::Certificate(pb::Certificate {
+                name,
+                ..Default::default()
+            }),
+            Kind::Registry => Self::Registry(pb::Registry {
+                name,
+                ..Default::default()
+            }),
         };
         message.set_namespace(namespace);
         message
@@ -60,6 +76,8 @@ impl Message {
             Self::Application(_) => Kind::Application,
             Self::Configuration(_) => Kind::Configuration,
             Self::Secret(_) => Kind::Secret,
+            Self::Certificate(_) => Kind::Certificate,
+            Self::Registry(_) => Kind::Registry,
         }
     }
 
@@ -128,4 +146,6 @@ convert! {
     Application, into_application, "the application";
     Configuration, into_configuration, "the configuration";
     Secret, into_secret, "the secret";
+    Certificate, into_certificate, "the certificate";
+    Registry, into_registry, "the registry";
 }

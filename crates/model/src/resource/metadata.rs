@@ -94,6 +94,8 @@ metadata! {
     Application, namespace, |this| Some(&mut this.namespace);
     Configuration, namespace, |this| Some(&mut this.namespace);
     Secret, namespace, |this| Some(&mut this.namespace);
+    Certificate, namespace, |this| Some(&mut this.namespace);
+    Registry, namespace, |this| Some(&mut this.namespace);
 }
 
 /// Clears what only the server writes and checks the rest; returns the name when it is one.

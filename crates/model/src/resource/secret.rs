@@ -6,7 +6,7 @@ use baetyl_proto::resource::v1 as pb;
 use prost::bytes::Bytes;
 
 use super::configuration::check_key;
-use super::{Rules, resource};
+use super::{Rules, resource, salt};
 use crate::id::Kind;
 use crate::violation::{Check, Path, reason};
 
@@ -15,9 +15,6 @@ pub const MAX_SECRET: usize = 64 * 1024;
 
 /// What stands for a value where values are not shown.
 pub const HIDDEN: &str = "(hidden)";
-
-/// Bytes of salt: too many to guess, so that equal values do not show by equal digests.
-const SALT_BYTES: usize = 16;
 
 resource!(
     /// A checked secret with all of its values.
@@ -43,8 +40,7 @@ impl Secret {
     /// Draws a new salt, as each revision has its own.
     #[must_use]
     pub fn salted(mut self) -> Self {
-        let salt: [u8; SALT_BYTES] = rand::random();
-        self.message.salt = Bytes::copy_from_slice(&salt);
+        self.message.salt = salt::draw();
         self
     }
 

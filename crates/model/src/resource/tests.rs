@@ -9,6 +9,8 @@ use crate::violation::{MAX_VIOLATIONS, reason};
 use crate::{Application, Configuration, Kind, Name, Node, Revision, Secret, Uid};
 
 mod arbitrary;
+mod cluster;
+mod hidden;
 
 fn application(document: Value) -> Application {
     let message = fixture::message("Application", document).into_application();
@@ -350,7 +352,7 @@ proptest! {
 
     #[test]
     fn when_resource_is_checked_again_then_nothing_changes(resource in arbitrary::resources()) {
-        let message = resource.clone().into_view_with_values();
+        let message = resource.clone().into_input();
         let again = Resource::try_new(message.clone()).expect("it was valid");
         let revised = Resource::revise(message, &resource).expect("nothing changed");
 

@@ -4,16 +4,18 @@
 //! resolves it, and what is sent holds the values themselves.
 
 use prost::bytes::Bytes;
-use prost_reflect::{DynamicMessage, MapKey, ReflectMessage as _, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage as _, Value};
 
 use super::FileSource;
 use crate::json::{Key, Node, NodeKind, Place, Reader, reason};
+use crate::pool;
 
 /// Name of the field.
 pub(super) const FIELD: &str = "dataFromFiles";
 
-/// Sets the values of `key: path` pairs on a Configuration or Secret. Text goes to `data` of a
-/// configuration, other bytes to `binary_data`; a secret has bytes only.
+/// Sets the values of `key: path` pairs. On a Configuration or Secret these are its keys: text goes
+/// to `data` of a configuration, other bytes to `binary_data`; a secret has bytes only. On other
+/// kinds they are its fields of text.
 pub(super) fn resolve(
     reader: &mut Reader,
     resource: &mut DynamicMessage,
@@ -36,19 +38,62 @@ pub(super) fn resolve(
             });
             continue;
         };
-        if is_set(resource, key) {
+        let has_keys = resource.descriptor().get_field_by_name("data").is_some();
+        let field = text_field(resource, &key.text);
+        if !has_keys && field.is_none() {
+            reader.report::<()>(&place, key.at, reason::UNKNOWN_FIELD, || {
+                "is no field of text".to_owned()
+            });
+            continue;
+        }
+        let is_twice = match &field {
+            Some(field) if !has_keys => resource.has_field(field),
+            _ => is_set(resource, key),
+        };
+        if is_twice {
             reader.report::<()>(&place, key.at, reason::DUPLICATE_FIELD, || {
                 "is set twice".to_owned()
             });
             continue;
         }
-        match files(name) {
-            Ok(bytes) => set(resource, key, bytes),
-            Err(why) => {
-                reader.report::<()>(&place, path.at, reason::INVALID_FORMAT, || why);
+        let read = files(name).and_then(|bytes| match &field {
+            Some(field) if !has_keys => set_field(resource, field, bytes),
+            _ => {
+                set(resource, key, bytes);
+                Ok(())
             }
+        });
+        if let Err(why) = read {
+            reader.report::<()>(&place, path.at, reason::INVALID_FORMAT, || why);
         }
     }
+}
+
+/// A field of text that people set.
+fn text_field(resource: &DynamicMessage, name: &str) -> Option<FieldDescriptor> {
+    let descriptor = resource.descriptor();
+    let behavior = pool::behavior(&descriptor);
+    let field = descriptor.get_field_by_json_name(name)?;
+    let is_text = field.kind() == Kind::String && !field.is_list() && !field.is_map();
+    (is_text && !behavior.is_output_only(&field)).then_some(field)
+}
+
+/// Sets a field to what a file holds. Editors end files with a line end, which is no part of a
+/// value of one line, such as a password.
+fn set_field(
+    resource: &mut DynamicMessage,
+    field: &FieldDescriptor,
+    bytes: Vec<u8>,
+) -> Result<(), String> {
+    let text = String::from_utf8(bytes).map_err(|_| "the file must be text".to_owned())?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    let value = match line.contains('\n') {
+        true => text,
+        false => line.to_owned(),
+    };
+    resource.set_field(field, Value::String(value));
+    Ok(())
 }
 
 fn is_set(resource: &DynamicMessage, key: &Key<'_>) -> bool {

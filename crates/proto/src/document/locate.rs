@@ -1,6 +1,6 @@
 //! From the path of a violation back to the line that somebody wrote.
 
-use super::{format_of, parse};
+use super::{files, format_of, parse};
 use crate::json::{self, Node, NodeKind, Position};
 
 /// Finds what a path of a document means in its text, for violations that a server found:
@@ -12,7 +12,21 @@ pub fn locate(source_name: &str, text: &str, number: usize, path: &str) -> Optio
     let (_, outcome) = found.into_iter().nth(number.checked_sub(1)?)?;
     let document = outcome.ok()?;
     let path = without_kind(&document, path);
-    Some(descend(&document, document.at, path))
+    let in_file = taken_from_file(&document, path);
+    Some(in_file.unwrap_or_else(|| descend(&document, document.at, path)))
+}
+
+/// Where a value is taken from a file, when it is.
+fn taken_from_file(document: &Node<'_>, path: &str) -> Option<Position> {
+    let NodeKind::Map(entries) = &document.get(files::FIELD)?.kind else {
+        return None;
+    };
+    let maps = ["data.", "binaryData.", "stringData."];
+    let key = maps.iter().find_map(|map| path.strip_prefix(map));
+    let key = key.unwrap_or(path);
+    let mut entries = entries.iter();
+    let (entry, _) = entries.find(|(entry, _)| entry.text == key)?;
+    Some(entry.at)
 }
 
 /// In a request, a document is the field of its kind: `application.services[0]`.

@@ -27,8 +27,9 @@ pub fn parse_documents(
     parse_with(source_name, text, None)
 }
 
-/// As [`parse_documents`], and a Configuration or Secret may take values from files:
-/// `dataFromFiles: {key: path}`. `files` gives the bytes of a path, or says why not.
+/// As [`parse_documents`], and documents may take values from files. `dataFromFiles: {key: path}`
+/// sets keys of a Configuration or Secret, `dataFromFiles: {certificatePem: path}` fields of a
+/// Certificate or Registry. `files` gives the bytes of a path, or says why not.
 ///
 /// # Errors
 /// Everything that is wrong in all documents, files that cannot be read included.
@@ -148,7 +149,7 @@ fn read(
     let has_files = files.is_some()
         && matches!(
             node.get("kind").and_then(Node::as_text),
-            Some("Configuration" | "Secret")
+            Some("Configuration" | "Secret" | "Certificate" | "Registry")
         );
     let (header, fields): (Vec<_>, Vec<_>) = entries.iter().cloned().partition(|(key, _)| {
         matches!(key.text.as_ref(), "apiVersion" | "kind") || has_files && key.text == files::FIELD

@@ -80,7 +80,7 @@ fn when_documents_are_wrong_then_all_of_them_are_told_at_once() {
     line 4: data.a: must be text, got 1; put it in quotes
   document 2, Aplication x
     line 6: apiVersion: must be baetyl.io/v1, got \"v1\"
-    line 7: kind: must be one of Namespace, Node, Application, Configuration, Secret, got \"Aplication\"; did you mean Application?
+    line 7: kind: must be one of Namespace, Node, Application, Configuration, Secret, Certificate, Registry, got \"Aplication\"; did you mean Application?
   document 3, Node n
     line 10: apiVersion: must be baetyl.io/v1
     line 12: nodeMode: must be one of kube, process, got \"native\"
@@ -231,4 +231,72 @@ fn when_a_server_names_a_field_then_its_line_is_found() {
         assert_eq!(found, Some(Position { line, column }), "{path}");
     }
     assert_eq!(locate("a.yaml", FILE, 3, "name"), None);
+}
+
+const FROM_FILES: &str = "apiVersion: baetyl.io/v1
+kind: Certificate
+name: tls
+dataFromFiles:
+  certificatePem: tls.crt
+  privateKeyPem: tls.key
+---
+apiVersion: baetyl.io/v1
+kind: Registry
+name: private
+address: registry.example.com
+username: robot
+dataFromFiles:
+  password: password.txt
+";
+
+fn file(name: &str) -> Result<Vec<u8>, String> {
+    match name {
+        "tls.crt" => Ok(b"-----BEGIN CERTIFICATE-----\nAAAA\n".to_vec()),
+        "tls.key" => Ok(b"-----BEGIN PRIVATE KEY-----\nAAAA\n".to_vec()),
+        "password.txt" => Ok(b"p4ss word\r\n".to_vec()),
+        "binary" => Ok(vec![0xff]),
+        _ => Err(format!("{name}: not found")),
+    }
+}
+
+#[test]
+fn when_fields_are_taken_from_files_then_lines_of_text_lose_their_end() {
+    let documents = parse_documents_with("a.yaml", FROM_FILES, &file).unwrap();
+
+    let Some(Resource::Certificate(certificate)) = &documents[0].document.resource else {
+        panic!("{documents:?}");
+    };
+    let Some(Resource::Registry(registry)) = &documents[1].document.resource else {
+        panic!("{documents:?}");
+    };
+    let expected = "-----BEGIN CERTIFICATE-----\nAAAA\n";
+    assert_eq!(certificate.certificate_pem, expected);
+    assert!(certificate.private_key_pem.ends_with("AAAA\n"));
+    assert_eq!(registry.password, "p4ss word");
+    let line = |number, path| locate("a.yaml", FROM_FILES, number, path).map(|at| at.line);
+    assert_eq!(line(1, "privateKeyPem"), Some(6));
+    assert_eq!(line(2, "password"), Some(14));
+    assert_eq!(line(2, "address"), Some(11));
+}
+
+#[test]
+fn when_fields_cannot_be_taken_from_files_then_all_of_them_are_told() {
+    let text = "apiVersion: baetyl.io/v1\nkind: Registry\nname: private\npassword: x\n\
+                dataFromFiles:\n  password: password.txt\n  uid: tls.crt\n  labels: tls.crt\n  \
+                username: binary\n  address: nowhere\n";
+
+    let errors = parse_documents_with("a.yaml", text, &file).unwrap_err();
+
+    let found = errors.documents[0].violations.iter();
+    let found: Vec<_> = found.map(|one| (one.path.as_str(), one.reason)).collect();
+    assert_eq!(
+        found,
+        [
+            ("dataFromFiles.password", reason::DUPLICATE_FIELD),
+            ("dataFromFiles.uid", reason::UNKNOWN_FIELD),
+            ("dataFromFiles.labels", reason::UNKNOWN_FIELD),
+            ("dataFromFiles.username", reason::INVALID_FORMAT),
+            ("dataFromFiles.address", reason::INVALID_FORMAT),
+        ]
+    );
 }

@@ -1091,7 +1091,7 @@ pub mod application_service_server {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Document {
     /// Exactly one resource.
-    #[prost(oneof = "document::Resource", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "document::Resource", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub resource: ::core::option::Option<document::Resource>,
 }
 /// Nested message and enum types in `Document`.
@@ -1114,6 +1114,12 @@ pub mod document {
         /// A secret.
         #[prost(message, tag = "5")]
         Secret(super::super::super::resource::v1::Secret),
+        /// A certificate.
+        #[prost(message, tag = "6")]
+        Certificate(super::super::super::resource::v1::Certificate),
+        /// Credentials of an image registry.
+        #[prost(message, tag = "7")]
+        Registry(super::super::super::resource::v1::Registry),
     }
 }
 /// A set of documents.
@@ -1125,8 +1131,8 @@ pub struct ApplyRequest {
     /// The documents, 1 to 1000, together at most 16 MiB.
     #[prost(message, repeated, tag = "2")]
     pub documents: ::prost::alloc::vec::Vec<Document>,
-    /// Deletes applications, configurations and secrets that match this label
-    /// selector and are not in the set; empty deletes nothing.
+    /// Deletes applications, configurations, secrets, certificates and registries
+    /// that match this label selector and are not in the set; empty deletes nothing.
     #[prost(string, tag = "3")]
     pub prune_selector: ::prost::alloc::string::String,
     /// Checks everything, returns the differences and stores nothing.
@@ -1520,6 +1526,918 @@ pub mod apply_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "baetyl.cloud.v1.ApplyService";
     impl<T> tonic::server::NamedService for ApplyServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Asks for a new certificate.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateCertificateRequest {
+    /// The tenant; the caller's own when empty.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// The certificate to create.
+    #[prost(message, optional, tag = "2")]
+    pub certificate: ::core::option::Option<super::super::resource::v1::Certificate>,
+    /// Makes the call idempotent for an hour; 1 to 64 characters, best a UUID.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Checks everything and stores nothing (AIP-163).
+    #[prost(bool, tag = "4")]
+    pub validate_only: bool,
+}
+/// The created certificate.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateCertificateResponse {
+    /// As stored, with defaults filled.
+    #[prost(message, optional, tag = "1")]
+    pub certificate: ::core::option::Option<super::super::resource::v1::Certificate>,
+}
+/// Names a certificate.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetCertificateRequest {
+    /// The tenant; the caller's own when empty.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Name of the certificate.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+/// The certificate that was asked for.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetCertificateResponse {
+    /// The certificate as it is now.
+    #[prost(message, optional, tag = "1")]
+    pub certificate: ::core::option::Option<super::super::resource::v1::Certificate>,
+}
+/// Selects certificates.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListCertificatesRequest {
+    /// The tenant; the caller's own when empty.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Label selector in the Kubernetes grammar; empty selects all.
+    #[prost(string, tag = "2")]
+    pub filter: ::prost::alloc::string::String,
+    /// How many at most, 1 to 1000; default 100.
+    #[prost(int32, tag = "3")]
+    pub page_size: i32,
+    /// Opaque token of the page before.
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+    /// `name` or `name desc`; default `name`.
+    #[prost(string, tag = "5")]
+    pub order_by: ::prost::alloc::string::String,
+}
+/// One page of certificates.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListCertificatesResponse {
+    /// The certificates of this page.
+    #[prost(message, repeated, tag = "1")]
+    pub certificates: ::prost::alloc::vec::Vec<super::super::resource::v1::Certificate>,
+    /// Opaque token of the next page; empty on the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+    /// Token for WatchCertificates that starts where this list stands.
+    #[prost(string, tag = "3")]
+    pub resume_token: ::prost::alloc::string::String,
+}
+/// Replaces the spec of a certificate.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpdateCertificateRequest {
+    /// The tenant; the caller's own when empty.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// The whole certificate; its `etag`, when set, must match.
+    #[prost(message, optional, tag = "2")]
+    pub certificate: ::core::option::Option<super::super::resource::v1::Certificate>,
+    /// Checks everything and stores nothing (AIP-163).
+    #[prost(bool, tag = "3")]
+    pub validate_only: bool,
+    /// Creates the certificate when it does not exist.
+    #[prost(bool, tag = "4")]
+    pub allow_missing: bool,
+}
+/// The certificate after the update.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpdateCertificateResponse {
+    /// As stored.
+    #[prost(message, optional, tag = "1")]
+    pub certificate: ::core::option::Option<super::super::resource::v1::Certificate>,
+}
+/// Deletes a certificate.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteCertificateRequest {
+    /// The tenant; the caller's own when empty.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Name of the certificate.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Guards the delete when set.
+    #[prost(string, tag = "3")]
+    pub etag: ::prost::alloc::string::String,
+    /// Deletes it although something uses it.
+    #[prost(bool, tag = "4")]
+    pub force: bool,
+    /// Checks everything and deletes nothing (AIP-163).
+    #[prost(bool, tag = "5")]
+    pub validate_only: bool,
+}
+/// Nothing is returned.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteCertificateResponse {}
+/// Selects what to watch.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchCertificatesRequest {
+    /// The tenant; the caller's own when empty.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Label selector in the Kubernetes grammar; empty selects all.
+    #[prost(string, tag = "2")]
+    pub filter: ::prost::alloc::string::String,
+    /// Resumes after the event or list that gave the token.
+    #[prost(string, tag = "3")]
+    pub resume_token: ::prost::alloc::string::String,
+}
+/// One change of a certificate.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchCertificatesResponse {
+    /// What happened.
+    #[prost(enumeration = "EventType", tag = "1")]
+    pub r#type: i32,
+    /// The certificate as it is now; its last state when it was deleted; absent in a
+    /// bookmark.
+    #[prost(message, optional, tag = "2")]
+    pub certificate: ::core::option::Option<super::super::resource::v1::Certificate>,
+    /// Resumes after this event.
+    #[prost(string, tag = "3")]
+    pub resume_token: ::prost::alloc::string::String,
+}
+/// Generated client implementations.
+pub mod certificate_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Manages certificates; private keys are never returned.
+    ///
+    /// Every method needs a bearer token for the namespace. Errors common to all:
+    /// `UNAUTHENTICATED` (no or unknown token), `PERMISSION_DENIED` (another
+    /// namespace), `INVALID_ARGUMENT` (every bad field at once), `NOT_FOUND`.
+    #[derive(Debug, Clone)]
+    pub struct CertificateServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> CertificateServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> CertificateServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            CertificateServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Creates a certificate. Idempotent with `request_id`: the same id and the same
+        /// body return what the first call made. `ALREADY_EXISTS` when the name is
+        /// taken.
+        pub async fn create_certificate(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateCertificateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateCertificateResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/baetyl.cloud.v1.CertificateService/CreateCertificate",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "baetyl.cloud.v1.CertificateService",
+                        "CreateCertificate",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Reads one certificate.
+        pub async fn get_certificate(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetCertificateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetCertificateResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/baetyl.cloud.v1.CertificateService/GetCertificate",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "baetyl.cloud.v1.CertificateService",
+                        "GetCertificate",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists certificates, sorted by name. Pages stay stable under writes.
+        pub async fn list_certificates(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListCertificatesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListCertificatesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/baetyl.cloud.v1.CertificateService/ListCertificates",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "baetyl.cloud.v1.CertificateService",
+                        "ListCertificates",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Replaces the spec of a certificate; fields that are absent get their defaults.
+        /// Makes a revision when something changed. `ABORTED` when the etag does not
+        /// match.
+        pub async fn update_certificate(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpdateCertificateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UpdateCertificateResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/baetyl.cloud.v1.CertificateService/UpdateCertificate",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "baetyl.cloud.v1.CertificateService",
+                        "UpdateCertificate",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Deletes a certificate. `FAILED_PRECONDITION` with reason `IN_USE` and the list of
+        /// users while an application uses it, unless `force`. `ABORTED` when the etag does not match.
+        pub async fn delete_certificate(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteCertificateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteCertificateResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/baetyl.cloud.v1.CertificateService/DeleteCertificate",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "baetyl.cloud.v1.CertificateService",
+                        "DeleteCertificate",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Streams changes of certificates: first the present state unless a resume token
+        /// is given, then each change in order, with a bookmark when nothing happens.
+        /// A stream, since watchers must know at once. `OUT_OF_RANGE` when the token
+        /// is too old or of another store: list again.
+        pub async fn watch_certificates(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchCertificatesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchCertificatesResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/baetyl.cloud.v1.CertificateService/WatchCertificates",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "baetyl.cloud.v1.CertificateService",
+                        "WatchCertificates",
+                    ),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod certificate_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with CertificateServiceServer.
+    #[async_trait]
+    pub trait CertificateService: std::marker::Send + std::marker::Sync + 'static {
+        /// Creates a certificate. Idempotent with `request_id`: the same id and the same
+        /// body return what the first call made. `ALREADY_EXISTS` when the name is
+        /// taken.
+        async fn create_certificate(
+            &self,
+            request: tonic::Request<super::CreateCertificateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateCertificateResponse>,
+            tonic::Status,
+        >;
+        /// Reads one certificate.
+        async fn get_certificate(
+            &self,
+            request: tonic::Request<super::GetCertificateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetCertificateResponse>,
+            tonic::Status,
+        >;
+        /// Lists certificates, sorted by name. Pages stay stable under writes.
+        async fn list_certificates(
+            &self,
+            request: tonic::Request<super::ListCertificatesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListCertificatesResponse>,
+            tonic::Status,
+        >;
+        /// Replaces the spec of a certificate; fields that are absent get their defaults.
+        /// Makes a revision when something changed. `ABORTED` when the etag does not
+        /// match.
+        async fn update_certificate(
+            &self,
+            request: tonic::Request<super::UpdateCertificateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UpdateCertificateResponse>,
+            tonic::Status,
+        >;
+        /// Deletes a certificate. `FAILED_PRECONDITION` with reason `IN_USE` and the list of
+        /// users while an application uses it, unless `force`. `ABORTED` when the etag does not match.
+        async fn delete_certificate(
+            &self,
+            request: tonic::Request<super::DeleteCertificateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteCertificateResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchCertificates method.
+        type WatchCertificatesStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<
+                    super::WatchCertificatesResponse,
+                    tonic::Status,
+                >,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Streams changes of certificates: first the present state unless a resume token
+        /// is given, then each change in order, with a bookmark when nothing happens.
+        /// A stream, since watchers must know at once. `OUT_OF_RANGE` when the token
+        /// is too old or of another store: list again.
+        async fn watch_certificates(
+            &self,
+            request: tonic::Request<super::WatchCertificatesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchCertificatesStream>,
+            tonic::Status,
+        >;
+    }
+    /// Manages certificates; private keys are never returned.
+    ///
+    /// Every method needs a bearer token for the namespace. Errors common to all:
+    /// `UNAUTHENTICATED` (no or unknown token), `PERMISSION_DENIED` (another
+    /// namespace), `INVALID_ARGUMENT` (every bad field at once), `NOT_FOUND`.
+    #[derive(Debug)]
+    pub struct CertificateServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> CertificateServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for CertificateServiceServer<T>
+    where
+        T: CertificateService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/baetyl.cloud.v1.CertificateService/CreateCertificate" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateCertificateSvc<T: CertificateService>(pub Arc<T>);
+                    impl<
+                        T: CertificateService,
+                    > tonic::server::UnaryService<super::CreateCertificateRequest>
+                    for CreateCertificateSvc<T> {
+                        type Response = super::CreateCertificateResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateCertificateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CertificateService>::create_certificate(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateCertificateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/baetyl.cloud.v1.CertificateService/GetCertificate" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetCertificateSvc<T: CertificateService>(pub Arc<T>);
+                    impl<
+                        T: CertificateService,
+                    > tonic::server::UnaryService<super::GetCertificateRequest>
+                    for GetCertificateSvc<T> {
+                        type Response = super::GetCertificateResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetCertificateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CertificateService>::get_certificate(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetCertificateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/baetyl.cloud.v1.CertificateService/ListCertificates" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListCertificatesSvc<T: CertificateService>(pub Arc<T>);
+                    impl<
+                        T: CertificateService,
+                    > tonic::server::UnaryService<super::ListCertificatesRequest>
+                    for ListCertificatesSvc<T> {
+                        type Response = super::ListCertificatesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListCertificatesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CertificateService>::list_certificates(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListCertificatesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/baetyl.cloud.v1.CertificateService/UpdateCertificate" => {
+                    #[allow(non_camel_case_types)]
+                    struct UpdateCertificateSvc<T: CertificateService>(pub Arc<T>);
+                    impl<
+                        T: CertificateService,
+                    > tonic::server::UnaryService<super::UpdateCertificateRequest>
+                    for UpdateCertificateSvc<T> {
+                        type Response = super::UpdateCertificateResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UpdateCertificateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CertificateService>::update_certificate(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UpdateCertificateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/baetyl.cloud.v1.CertificateService/DeleteCertificate" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteCertificateSvc<T: CertificateService>(pub Arc<T>);
+                    impl<
+                        T: CertificateService,
+                    > tonic::server::UnaryService<super::DeleteCertificateRequest>
+                    for DeleteCertificateSvc<T> {
+                        type Response = super::DeleteCertificateResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteCertificateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CertificateService>::delete_certificate(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteCertificateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/baetyl.cloud.v1.CertificateService/WatchCertificates" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchCertificatesSvc<T: CertificateService>(pub Arc<T>);
+                    impl<
+                        T: CertificateService,
+                    > tonic::server::ServerStreamingService<
+                        super::WatchCertificatesRequest,
+                    > for WatchCertificatesSvc<T> {
+                        type Response = super::WatchCertificatesResponse;
+                        type ResponseStream = T::WatchCertificatesStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchCertificatesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CertificateService>::watch_certificates(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchCertificatesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for CertificateServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "baetyl.cloud.v1.CertificateService";
+    impl<T> tonic::server::NamedService for CertificateServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
@@ -5029,6 +5947,881 @@ pub mod operation_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "baetyl.cloud.v1.OperationService";
     impl<T> tonic::server::NamedService for OperationServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Asks for a new registry.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateRegistryRequest {
+    /// The tenant; the caller's own when empty.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// The registry to create.
+    #[prost(message, optional, tag = "2")]
+    pub registry: ::core::option::Option<super::super::resource::v1::Registry>,
+    /// Makes the call idempotent for an hour; 1 to 64 characters, best a UUID.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Checks everything and stores nothing (AIP-163).
+    #[prost(bool, tag = "4")]
+    pub validate_only: bool,
+}
+/// The created registry.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateRegistryResponse {
+    /// As stored, with defaults filled.
+    #[prost(message, optional, tag = "1")]
+    pub registry: ::core::option::Option<super::super::resource::v1::Registry>,
+}
+/// Names a registry.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetRegistryRequest {
+    /// The tenant; the caller's own when empty.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Name of the registry.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+/// The registry that was asked for.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetRegistryResponse {
+    /// The registry as it is now.
+    #[prost(message, optional, tag = "1")]
+    pub registry: ::core::option::Option<super::super::resource::v1::Registry>,
+}
+/// Selects registries.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListRegistriesRequest {
+    /// The tenant; the caller's own when empty.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Label selector in the Kubernetes grammar; empty selects all.
+    #[prost(string, tag = "2")]
+    pub filter: ::prost::alloc::string::String,
+    /// How many at most, 1 to 1000; default 100.
+    #[prost(int32, tag = "3")]
+    pub page_size: i32,
+    /// Opaque token of the page before.
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+    /// `name` or `name desc`; default `name`.
+    #[prost(string, tag = "5")]
+    pub order_by: ::prost::alloc::string::String,
+}
+/// One page of registries.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListRegistriesResponse {
+    /// The registries of this page.
+    #[prost(message, repeated, tag = "1")]
+    pub registries: ::prost::alloc::vec::Vec<super::super::resource::v1::Registry>,
+    /// Opaque token of the next page; empty on the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+    /// Token for WatchRegistries that starts where this list stands.
+    #[prost(string, tag = "3")]
+    pub resume_token: ::prost::alloc::string::String,
+}
+/// Replaces the spec of a registry.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpdateRegistryRequest {
+    /// The tenant; the caller's own when empty.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// The whole registry; its `etag`, when set, must match.
+    #[prost(message, optional, tag = "2")]
+    pub registry: ::core::option::Option<super::super::resource::v1::Registry>,
+    /// Checks everything and stores nothing (AIP-163).
+    #[prost(bool, tag = "3")]
+    pub validate_only: bool,
+    /// Creates the registry when it does not exist.
+    #[prost(bool, tag = "4")]
+    pub allow_missing: bool,
+}
+/// The registry after the update.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpdateRegistryResponse {
+    /// As stored.
+    #[prost(message, optional, tag = "1")]
+    pub registry: ::core::option::Option<super::super::resource::v1::Registry>,
+}
+/// Deletes a registry.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteRegistryRequest {
+    /// The tenant; the caller's own when empty.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Name of the registry.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Guards the delete when set.
+    #[prost(string, tag = "3")]
+    pub etag: ::prost::alloc::string::String,
+    /// Deletes it although something uses it.
+    #[prost(bool, tag = "4")]
+    pub force: bool,
+    /// Checks everything and deletes nothing (AIP-163).
+    #[prost(bool, tag = "5")]
+    pub validate_only: bool,
+}
+/// Nothing is returned.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteRegistryResponse {}
+/// Selects what to watch.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchRegistriesRequest {
+    /// The tenant; the caller's own when empty.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Label selector in the Kubernetes grammar; empty selects all.
+    #[prost(string, tag = "2")]
+    pub filter: ::prost::alloc::string::String,
+    /// Resumes after the event or list that gave the token.
+    #[prost(string, tag = "3")]
+    pub resume_token: ::prost::alloc::string::String,
+}
+/// One change of a registry.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchRegistriesResponse {
+    /// What happened.
+    #[prost(enumeration = "EventType", tag = "1")]
+    pub r#type: i32,
+    /// The registry as it is now; its last state when it was deleted; absent in a
+    /// bookmark.
+    #[prost(message, optional, tag = "2")]
+    pub registry: ::core::option::Option<super::super::resource::v1::Registry>,
+    /// Resumes after this event.
+    #[prost(string, tag = "3")]
+    pub resume_token: ::prost::alloc::string::String,
+}
+/// Generated client implementations.
+pub mod registry_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Manages registry credentials; passwords are never returned.
+    ///
+    /// Every method needs a bearer token for the namespace. Errors common to all:
+    /// `UNAUTHENTICATED` (no or unknown token), `PERMISSION_DENIED` (another
+    /// namespace), `INVALID_ARGUMENT` (every bad field at once), `NOT_FOUND`.
+    #[derive(Debug, Clone)]
+    pub struct RegistryServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> RegistryServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> RegistryServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            RegistryServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Creates a registry. Idempotent with `request_id`: the same id and the same
+        /// body return what the first call made. `ALREADY_EXISTS` when the name is
+        /// taken.
+        pub async fn create_registry(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateRegistryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateRegistryResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/baetyl.cloud.v1.RegistryService/CreateRegistry",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("baetyl.cloud.v1.RegistryService", "CreateRegistry"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Reads one registry.
+        pub async fn get_registry(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetRegistryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetRegistryResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/baetyl.cloud.v1.RegistryService/GetRegistry",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("baetyl.cloud.v1.RegistryService", "GetRegistry"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists registries, sorted by name. Pages stay stable under writes.
+        pub async fn list_registries(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListRegistriesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListRegistriesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/baetyl.cloud.v1.RegistryService/ListRegistries",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("baetyl.cloud.v1.RegistryService", "ListRegistries"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Replaces the spec of a registry; fields that are absent get their defaults.
+        /// Makes a revision when something changed. `ABORTED` when the etag does not
+        /// match.
+        pub async fn update_registry(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpdateRegistryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UpdateRegistryResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/baetyl.cloud.v1.RegistryService/UpdateRegistry",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("baetyl.cloud.v1.RegistryService", "UpdateRegistry"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Deletes a registry. `FAILED_PRECONDITION` with reason `IN_USE` and the list of
+        /// users while an application uses it, unless `force`. `ABORTED` when the etag does not match.
+        pub async fn delete_registry(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteRegistryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteRegistryResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/baetyl.cloud.v1.RegistryService/DeleteRegistry",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("baetyl.cloud.v1.RegistryService", "DeleteRegistry"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Streams changes of registries: first the present state unless a resume token
+        /// is given, then each change in order, with a bookmark when nothing happens.
+        /// A stream, since watchers must know at once. `OUT_OF_RANGE` when the token
+        /// is too old or of another store: list again.
+        pub async fn watch_registries(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchRegistriesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchRegistriesResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/baetyl.cloud.v1.RegistryService/WatchRegistries",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("baetyl.cloud.v1.RegistryService", "WatchRegistries"),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod registry_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with RegistryServiceServer.
+    #[async_trait]
+    pub trait RegistryService: std::marker::Send + std::marker::Sync + 'static {
+        /// Creates a registry. Idempotent with `request_id`: the same id and the same
+        /// body return what the first call made. `ALREADY_EXISTS` when the name is
+        /// taken.
+        async fn create_registry(
+            &self,
+            request: tonic::Request<super::CreateRegistryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateRegistryResponse>,
+            tonic::Status,
+        >;
+        /// Reads one registry.
+        async fn get_registry(
+            &self,
+            request: tonic::Request<super::GetRegistryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetRegistryResponse>,
+            tonic::Status,
+        >;
+        /// Lists registries, sorted by name. Pages stay stable under writes.
+        async fn list_registries(
+            &self,
+            request: tonic::Request<super::ListRegistriesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListRegistriesResponse>,
+            tonic::Status,
+        >;
+        /// Replaces the spec of a registry; fields that are absent get their defaults.
+        /// Makes a revision when something changed. `ABORTED` when the etag does not
+        /// match.
+        async fn update_registry(
+            &self,
+            request: tonic::Request<super::UpdateRegistryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UpdateRegistryResponse>,
+            tonic::Status,
+        >;
+        /// Deletes a registry. `FAILED_PRECONDITION` with reason `IN_USE` and the list of
+        /// users while an application uses it, unless `force`. `ABORTED` when the etag does not match.
+        async fn delete_registry(
+            &self,
+            request: tonic::Request<super::DeleteRegistryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteRegistryResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchRegistries method.
+        type WatchRegistriesStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchRegistriesResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Streams changes of registries: first the present state unless a resume token
+        /// is given, then each change in order, with a bookmark when nothing happens.
+        /// A stream, since watchers must know at once. `OUT_OF_RANGE` when the token
+        /// is too old or of another store: list again.
+        async fn watch_registries(
+            &self,
+            request: tonic::Request<super::WatchRegistriesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchRegistriesStream>,
+            tonic::Status,
+        >;
+    }
+    /// Manages registry credentials; passwords are never returned.
+    ///
+    /// Every method needs a bearer token for the namespace. Errors common to all:
+    /// `UNAUTHENTICATED` (no or unknown token), `PERMISSION_DENIED` (another
+    /// namespace), `INVALID_ARGUMENT` (every bad field at once), `NOT_FOUND`.
+    #[derive(Debug)]
+    pub struct RegistryServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> RegistryServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for RegistryServiceServer<T>
+    where
+        T: RegistryService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/baetyl.cloud.v1.RegistryService/CreateRegistry" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateRegistrySvc<T: RegistryService>(pub Arc<T>);
+                    impl<
+                        T: RegistryService,
+                    > tonic::server::UnaryService<super::CreateRegistryRequest>
+                    for CreateRegistrySvc<T> {
+                        type Response = super::CreateRegistryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateRegistryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RegistryService>::create_registry(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateRegistrySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/baetyl.cloud.v1.RegistryService/GetRegistry" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetRegistrySvc<T: RegistryService>(pub Arc<T>);
+                    impl<
+                        T: RegistryService,
+                    > tonic::server::UnaryService<super::GetRegistryRequest>
+                    for GetRegistrySvc<T> {
+                        type Response = super::GetRegistryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetRegistryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RegistryService>::get_registry(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetRegistrySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/baetyl.cloud.v1.RegistryService/ListRegistries" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListRegistriesSvc<T: RegistryService>(pub Arc<T>);
+                    impl<
+                        T: RegistryService,
+                    > tonic::server::UnaryService<super::ListRegistriesRequest>
+                    for ListRegistriesSvc<T> {
+                        type Response = super::ListRegistriesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListRegistriesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RegistryService>::list_registries(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListRegistriesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/baetyl.cloud.v1.RegistryService/UpdateRegistry" => {
+                    #[allow(non_camel_case_types)]
+                    struct UpdateRegistrySvc<T: RegistryService>(pub Arc<T>);
+                    impl<
+                        T: RegistryService,
+                    > tonic::server::UnaryService<super::UpdateRegistryRequest>
+                    for UpdateRegistrySvc<T> {
+                        type Response = super::UpdateRegistryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UpdateRegistryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RegistryService>::update_registry(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UpdateRegistrySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/baetyl.cloud.v1.RegistryService/DeleteRegistry" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteRegistrySvc<T: RegistryService>(pub Arc<T>);
+                    impl<
+                        T: RegistryService,
+                    > tonic::server::UnaryService<super::DeleteRegistryRequest>
+                    for DeleteRegistrySvc<T> {
+                        type Response = super::DeleteRegistryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteRegistryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RegistryService>::delete_registry(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteRegistrySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/baetyl.cloud.v1.RegistryService/WatchRegistries" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchRegistriesSvc<T: RegistryService>(pub Arc<T>);
+                    impl<
+                        T: RegistryService,
+                    > tonic::server::ServerStreamingService<
+                        super::WatchRegistriesRequest,
+                    > for WatchRegistriesSvc<T> {
+                        type Response = super::WatchRegistriesResponse;
+                        type ResponseStream = T::WatchRegistriesStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchRegistriesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RegistryService>::watch_registries(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchRegistriesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for RegistryServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "baetyl.cloud.v1.RegistryService";
+    impl<T> tonic::server::NamedService for RegistryServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -55,6 +55,374 @@ impl ConditionStatus {
         }
     }
 }
+/// Which machines of a cluster node pods prefer, need or avoid; names and
+/// meaning are those of Kubernetes. What every pod needs is said more simply by
+/// the application's `machine_selector`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Affinity {
+    /// By labels of machines.
+    #[prost(message, optional, tag = "1")]
+    pub node_affinity: ::core::option::Option<NodeAffinity>,
+    /// Near other pods.
+    #[prost(message, optional, tag = "2")]
+    pub pod_affinity: ::core::option::Option<PodAffinity>,
+    /// Away from other pods.
+    #[prost(message, optional, tag = "3")]
+    pub pod_anti_affinity: ::core::option::Option<PodAffinity>,
+}
+/// Affinity to machines.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NodeAffinity {
+    /// Machines that match none of the terms are not used.
+    #[prost(message, optional, tag = "1")]
+    pub required_during_scheduling_ignored_during_execution: ::core::option::Option<
+        NodeSelector,
+    >,
+    /// Machines that match are preferred, by the sum of weights; at most 32.
+    #[prost(message, repeated, tag = "2")]
+    pub preferred_during_scheduling_ignored_during_execution: ::prost::alloc::vec::Vec<
+        PreferredSchedulingTerm,
+    >,
+}
+/// Terms of which one must match.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NodeSelector {
+    /// The terms, 1 to 32.
+    #[prost(message, repeated, tag = "1")]
+    pub node_selector_terms: ::prost::alloc::vec::Vec<NodeSelectorTerm>,
+}
+/// Requirements that must all hold.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NodeSelectorTerm {
+    /// Over labels of the machine, at most 32.
+    #[prost(message, repeated, tag = "1")]
+    pub match_expressions: ::prost::alloc::vec::Vec<LabelRequirement>,
+}
+/// A term with its weight.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PreferredSchedulingTerm {
+    /// 1 to 100.
+    #[prost(int32, tag = "1")]
+    pub weight: i32,
+    /// What is preferred.
+    #[prost(message, optional, tag = "2")]
+    pub preference: ::core::option::Option<NodeSelectorTerm>,
+}
+/// One requirement of a label.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LabelRequirement {
+    /// The label.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// `In`, `NotIn`, `Exists`, `DoesNotExist`; for machines also `Gt` and `Lt`.
+    #[prost(string, tag = "2")]
+    pub operator: ::prost::alloc::string::String,
+    /// The values, at most 64; none for `Exists` and `DoesNotExist`, one number
+    /// for `Gt` and `Lt`.
+    #[prost(string, repeated, tag = "3")]
+    pub values: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Nearness of pods, or distance when used as anti-affinity.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PodAffinity {
+    /// Every term must hold; at most 32.
+    #[prost(message, repeated, tag = "1")]
+    pub required_during_scheduling_ignored_during_execution: ::prost::alloc::vec::Vec<
+        PodAffinityTerm,
+    >,
+    /// Preferred, by the sum of weights; at most 32.
+    #[prost(message, repeated, tag = "2")]
+    pub preferred_during_scheduling_ignored_during_execution: ::prost::alloc::vec::Vec<
+        WeightedPodAffinityTerm,
+    >,
+}
+/// Pods, and what counts as near.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PodAffinityTerm {
+    /// Which pods, in the application's own Kubernetes namespace.
+    #[prost(message, optional, tag = "1")]
+    pub label_selector: ::core::option::Option<LabelSelector>,
+    /// Machines with equal values of this label are near, for example
+    /// `kubernetes.io/hostname`.
+    #[prost(string, tag = "2")]
+    pub topology_key: ::prost::alloc::string::String,
+}
+/// A term with its weight.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WeightedPodAffinityTerm {
+    /// 1 to 100.
+    #[prost(int32, tag = "1")]
+    pub weight: i32,
+    /// What is preferred.
+    #[prost(message, optional, tag = "2")]
+    pub pod_affinity_term: ::core::option::Option<PodAffinityTerm>,
+}
+/// Labels that must all match.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LabelSelector {
+    /// Exact values, at most 32.
+    #[prost(btree_map = "string, string", tag = "1")]
+    pub match_labels: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Requirements, at most 32.
+    #[prost(message, repeated, tag = "2")]
+    pub match_expressions: ::prost::alloc::vec::Vec<LabelRequirement>,
+}
+/// Lets pods onto machines with a matching taint; as in Kubernetes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Toleration {
+    /// The taint's key; empty with `Exists` matches every taint.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// `Exists` or `Equal`; default `Equal`.
+    #[prost(string, tag = "2")]
+    pub operator: ::prost::alloc::string::String,
+    /// The taint's value, for `Equal`.
+    #[prost(string, tag = "3")]
+    pub value: ::prost::alloc::string::String,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`; empty matches all.
+    #[prost(string, tag = "4")]
+    pub effect: ::prost::alloc::string::String,
+    /// How long a pod stays after a `NoExecute` taint came; absent for ever.
+    #[prost(int32, optional, tag = "5")]
+    pub toleration_seconds: ::core::option::Option<i32>,
+}
+/// How often the instances of a job run, and how long.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JobPolicy {
+    /// Instances that must succeed, 1 to 64; default 1.
+    #[prost(uint32, optional, tag = "1")]
+    pub completions: ::core::option::Option<u32>,
+    /// Instances at the same time, 1 to 64; default 1.
+    #[prost(uint32, optional, tag = "2")]
+    pub parallelism: ::core::option::Option<u32>,
+    /// Failed instances before the job fails, 0 to 100; default 6.
+    #[prost(uint32, optional, tag = "3")]
+    pub backoff_limit: ::core::option::Option<u32>,
+    /// The longest that the job may take, 1 s to 30 days; no bound when absent.
+    #[prost(message, optional, tag = "4")]
+    pub active_deadline: ::core::option::Option<::prost_types::Duration>,
+}
+/// When a cron job runs.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CronPolicy {
+    /// Minute, hour, day of month, month, day of week; or a word such as `@daily`.
+    #[prost(string, tag = "1")]
+    pub schedule: ::prost::alloc::string::String,
+    /// Name of a time zone, for example `Europe/Berlin`; that of the cluster's
+    /// controller when empty.
+    #[prost(string, tag = "2")]
+    pub time_zone: ::prost::alloc::string::String,
+    /// What happens when the last run has not ended.
+    #[prost(enumeration = "ConcurrencyPolicy", tag = "3")]
+    pub concurrency_policy: i32,
+    /// How late a run may start, 10 s to 1 day; no bound when absent.
+    #[prost(message, optional, tag = "4")]
+    pub starting_deadline: ::core::option::Option<::prost_types::Duration>,
+    /// Nothing runs while this is set.
+    #[prost(bool, tag = "5")]
+    pub suspend: bool,
+}
+/// Keeps the number of instances between two bounds by their usage.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Autoscaling {
+    /// Fewest instances, 1 to 64; default 1.
+    #[prost(uint32, tag = "1")]
+    pub min_replicas: u32,
+    /// Most instances, `min_replicas` to 64.
+    #[prost(uint32, tag = "2")]
+    pub max_replicas: u32,
+    /// What is looked at, 1 to 8.
+    #[prost(message, repeated, tag = "3")]
+    pub metrics: ::prost::alloc::vec::Vec<ScalingMetric>,
+}
+/// A usage that the number of instances follows.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ScalingMetric {
+    /// `cpu` or `memory`.
+    #[prost(string, tag = "1")]
+    pub resource: ::prost::alloc::string::String,
+    /// Percent of the requests, over all instances, 1 to 1000. Excludes
+    /// `average_value`.
+    #[prost(uint32, tag = "2")]
+    pub average_utilization: u32,
+    /// Quantity per instance. Excludes `average_utilization`.
+    #[prost(string, tag = "3")]
+    pub average_value: ::prost::alloc::string::String,
+}
+/// How many instances may be away while machines are drained. Exactly one of
+/// both.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DisruptionBudget {
+    /// A count, or percent such as `50%`.
+    #[prost(string, tag = "1")]
+    pub min_available: ::prost::alloc::string::String,
+    /// A count, or percent such as `50%`.
+    #[prost(string, tag = "2")]
+    pub max_unavailable: ::prost::alloc::string::String,
+}
+/// Settings of all containers of an instance.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PodSecurity {
+    /// User id of the processes.
+    #[prost(int64, optional, tag = "1")]
+    pub run_as_user: ::core::option::Option<i64>,
+    /// Group id of the processes.
+    #[prost(int64, optional, tag = "2")]
+    pub run_as_group: ::core::option::Option<i64>,
+    /// Whether user 0 is refused.
+    #[prost(bool, optional, tag = "3")]
+    pub run_as_non_root: ::core::option::Option<bool>,
+    /// Group of the files in volumes.
+    #[prost(int64, optional, tag = "4")]
+    pub fs_group: ::core::option::Option<i64>,
+}
+/// Settings of one container.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContainerSecurity {
+    /// Whether it may do everything on its machine.
+    #[prost(bool, tag = "1")]
+    pub privileged: bool,
+    /// User id of the processes.
+    #[prost(int64, optional, tag = "2")]
+    pub run_as_user: ::core::option::Option<i64>,
+    /// Group id of the processes.
+    #[prost(int64, optional, tag = "3")]
+    pub run_as_group: ::core::option::Option<i64>,
+    /// Whether user 0 is refused.
+    #[prost(bool, optional, tag = "4")]
+    pub run_as_non_root: ::core::option::Option<bool>,
+    /// Whether the container's own files cannot be written.
+    #[prost(bool, optional, tag = "5")]
+    pub read_only_root_filesystem: ::core::option::Option<bool>,
+    /// Whether a program may get more rights than its parent; default false, or
+    /// true when `privileged`.
+    #[prost(bool, optional, tag = "6")]
+    pub allow_privilege_escalation: ::core::option::Option<bool>,
+    /// Capabilities on top of the runtime's own, for example `NET_ADMIN`; at most
+    /// 64.
+    #[prost(string, repeated, tag = "7")]
+    pub add_capabilities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Capabilities taken away; `ALL` takes every one; at most 64.
+    #[prost(string, repeated, tag = "8")]
+    pub drop_capabilities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A device file of the machine.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Device {
+    /// Absolute path, for example `/dev/ttyUSB0`; the same in the container, which
+    /// must be privileged.
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+}
+/// Raw Kubernetes objects, for `manifest` applications.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ManifestSource {
+    /// Configuration whose values are YAML documents, one or many in each; at
+    /// most 512 objects together.
+    #[prost(string, tag = "1")]
+    pub configuration: ::prost::alloc::string::String,
+    /// Keys in the order in which they are read; all of them, sorted, when empty.
+    #[prost(string, repeated, tag = "2")]
+    pub keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A Helm chart, for `helm` applications.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HelmChart {
+    /// Configuration that holds the packed chart as a binary value.
+    #[prost(string, tag = "1")]
+    pub configuration: ::prost::alloc::string::String,
+    /// Key of the packed chart (`.tgz`).
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+    /// Values over those of the chart, at most 256 KiB.
+    #[prost(message, optional, tag = "3")]
+    pub values: ::core::option::Option<::prost_types::Struct>,
+    /// Configuration with further values, merged before `values`: its keys in
+    /// order, each a YAML document.
+    #[prost(string, tag = "4")]
+    pub values_configuration: ::prost::alloc::string::String,
+    /// Name of the release as templates see it; the application's name when
+    /// empty. At most 53 characters.
+    #[prost(string, tag = "5")]
+    pub release_name: ::prost::alloc::string::String,
+}
+/// What a cron job does when the last run has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ConcurrencyPolicy {
+    /// Filled with `forbid` by the server.
+    Unspecified = 0,
+    /// Both run.
+    Allow = 1,
+    /// The new one is left out.
+    Forbid = 2,
+    /// The old one is stopped.
+    Replace = 3,
+}
+impl ConcurrencyPolicy {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CONCURRENCY_POLICY_UNSPECIFIED",
+            Self::Allow => "CONCURRENCY_POLICY_ALLOW",
+            Self::Forbid => "CONCURRENCY_POLICY_FORBID",
+            Self::Replace => "CONCURRENCY_POLICY_REPLACE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CONCURRENCY_POLICY_UNSPECIFIED" => Some(Self::Unspecified),
+            "CONCURRENCY_POLICY_ALLOW" => Some(Self::Allow),
+            "CONCURRENCY_POLICY_FORBID" => Some(Self::Forbid),
+            "CONCURRENCY_POLICY_REPLACE" => Some(Self::Replace),
+            _ => None,
+        }
+    }
+}
+/// When the image of a container is fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ImagePullPolicy {
+    /// Filled with `if_not_present` by the server.
+    Unspecified = 0,
+    /// Before each start.
+    Always = 1,
+    /// When the machine lacks it.
+    IfNotPresent = 2,
+    /// Never.
+    Never = 3,
+}
+impl ImagePullPolicy {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "IMAGE_PULL_POLICY_UNSPECIFIED",
+            Self::Always => "IMAGE_PULL_POLICY_ALWAYS",
+            Self::IfNotPresent => "IMAGE_PULL_POLICY_IF_NOT_PRESENT",
+            Self::Never => "IMAGE_PULL_POLICY_NEVER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "IMAGE_PULL_POLICY_UNSPECIFIED" => Some(Self::Unspecified),
+            "IMAGE_PULL_POLICY_ALWAYS" => Some(Self::Always),
+            "IMAGE_PULL_POLICY_IF_NOT_PRESENT" => Some(Self::IfNotPresent),
+            "IMAGE_PULL_POLICY_NEVER" => Some(Self::Never),
+            _ => None,
+        }
+    }
+}
 /// A set of services that is deployed to every node its selector matches. At most
 /// 1 MiB, encoded.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -97,7 +465,8 @@ pub struct Application {
     /// Copies of each service, 1 to 64; default 1.
     #[prost(uint32, optional, tag = "13")]
     pub replicas: ::core::option::Option<u32>,
-    /// The services, 1 to 32.
+    /// The services, 1 to 32; none for `helm` and `manifest`. On a `kube` node an
+    /// instance is a pod, and the services are its containers.
     #[prost(message, repeated, tag = "14")]
     pub services: ::prost::alloc::vec::Vec<Service>,
     /// The volumes that services mount, at most 64.
@@ -106,6 +475,69 @@ pub struct Application {
     /// How a new revision replaces the old one.
     #[prost(message, optional, tag = "16")]
     pub update: ::core::option::Option<UpdateStrategy>,
+    /// The objects of a `manifest` application.
+    #[prost(message, optional, tag = "20")]
+    pub manifest: ::core::option::Option<ManifestSource>,
+    /// The chart of a `helm` application.
+    #[prost(message, optional, tag = "21")]
+    pub helm: ::core::option::Option<HelmChart>,
+    /// Kubernetes namespace of the objects, one that the node's installation
+    /// allows; `baetyl-edge` when empty. Fields from here to 39 are for `kube`
+    /// nodes: an application that sets one of them matches no other.
+    #[prost(string, tag = "22")]
+    pub kube_namespace: ::prost::alloc::string::String,
+    /// Run to their end, one after the other, before the services start; at most
+    /// 16.
+    #[prost(message, repeated, tag = "23")]
+    pub init_services: ::prost::alloc::vec::Vec<Service>,
+    /// How often the instances of a job run; for `job` and `cronjob`.
+    #[prost(message, optional, tag = "24")]
+    pub job: ::core::option::Option<JobPolicy>,
+    /// When a cron job runs; for `cronjob`, required there.
+    #[prost(message, optional, tag = "25")]
+    pub cron: ::core::option::Option<CronPolicy>,
+    /// Keeps the number of instances; for `deployment` and `statefulset`, where
+    /// `replicas` is then only the first number.
+    #[prost(message, optional, tag = "26")]
+    pub autoscaling: ::core::option::Option<Autoscaling>,
+    /// How many instances may be away while machines are drained.
+    #[prost(message, optional, tag = "27")]
+    pub disruption_budget: ::core::option::Option<DisruptionBudget>,
+    /// Whether instances use the network of their machine.
+    #[prost(bool, tag = "28")]
+    pub host_network: bool,
+    /// `ClusterFirst`, `ClusterFirstWithHostNet`, `Default` or `None`; default
+    /// `ClusterFirst`, with `host_network` the second.
+    #[prost(string, tag = "29")]
+    pub dns_policy: ::prost::alloc::string::String,
+    /// Label selector over the machines of the node, the same grammar as
+    /// `selector`; empty matches every machine. At most 2048 bytes.
+    #[prost(string, tag = "30")]
+    pub machine_selector: ::prost::alloc::string::String,
+    /// Which machines instances prefer, need or avoid.
+    #[prost(message, optional, tag = "31")]
+    pub affinity: ::core::option::Option<Affinity>,
+    /// Taints of machines that are no obstacle; at most 32.
+    #[prost(message, repeated, tag = "32")]
+    pub tolerations: ::prost::alloc::vec::Vec<Toleration>,
+    /// Name of a PriorityClass of the cluster.
+    #[prost(string, tag = "33")]
+    pub priority_class: ::prost::alloc::string::String,
+    /// Settings of all containers of an instance.
+    #[prost(message, optional, tag = "34")]
+    pub security: ::core::option::Option<PodSecurity>,
+    /// Registries whose credentials fetch the images; at most 16.
+    #[prost(string, repeated, tag = "35")]
+    pub registries: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Name of a ServiceAccount that exists in the namespace; when empty the
+    /// application gets one of its own without any rights and without a token.
+    #[prost(string, tag = "36")]
+    pub service_account: ::prost::alloc::string::String,
+    /// Whether fields of the application's objects that somebody else manages are
+    /// taken over instead of reported as `FIELD_CONFLICT`. Objects of others are
+    /// never taken over.
+    #[prost(bool, tag = "37")]
+    pub force_conflicts: bool,
     /// Counter of spec changes, from 1.
     #[prost(uint64, tag = "100")]
     pub revision: u64,
@@ -192,6 +624,19 @@ pub struct Service {
     /// How long SIGTERM may take before SIGKILL: 0 s to 600 s, default 10 s.
     #[prost(message, optional, tag = "14")]
     pub stop_grace_period: ::core::option::Option<::prost_types::Duration>,
+    /// Program and first arguments instead of the image's own entry, at most 64;
+    /// for containers.
+    #[prost(string, repeated, tag = "15")]
+    pub command: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// When the image is fetched.
+    #[prost(enumeration = "ImagePullPolicy", tag = "16")]
+    pub image_pull_policy: i32,
+    /// Settings of the container.
+    #[prost(message, optional, tag = "17")]
+    pub security: ::core::option::Option<ContainerSecurity>,
+    /// Device files of the machine, at most 16; for containers.
+    #[prost(message, repeated, tag = "18")]
+    pub devices: ::prost::alloc::vec::Vec<Device>,
     /// Runtime of the functions, for `function` applications: `python3` or
     /// `node`.
     #[prost(string, tag = "20")]
@@ -301,6 +746,13 @@ pub struct Port {
     /// `tcp` or `udp`; default `tcp`.
     #[prost(string, tag = "4")]
     pub protocol: ::prost::alloc::string::String,
+    /// Port of the application's Kubernetes Service, `<application>` in its
+    /// namespace; `container_port` when 0.
+    #[prost(uint32, tag = "5")]
+    pub service_port: u32,
+    /// Port on every machine of the cluster, 30000 to 32767; 0 for none.
+    #[prost(uint32, tag = "6")]
+    pub node_port: u32,
 }
 /// Where a volume appears in a service.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -315,17 +767,22 @@ pub struct VolumeMount {
     /// Whether the service may not write there. Inputs are always read-only.
     #[prost(bool, tag = "3")]
     pub read_only: bool,
+    /// Path inside the volume; only in a container. What is mounted so does not
+    /// follow a `reload`: the volume must say `restart`.
+    #[prost(string, tag = "4")]
+    pub sub_path: ::prost::alloc::string::String,
 }
 /// Requests and limits by resource, in the Kubernetes quantity grammar.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Resources {
-    /// Upper bounds: `cpu` and `memory`.
+    /// Upper bounds: `cpu` and `memory`; for containers also `ephemeral-storage`
+    /// and extended resources such as `nvidia.com/gpu`.
     #[prost(btree_map = "string, string", tag = "1")]
     pub limits: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
-    /// What is set aside: `cpu` and `memory`.
+    /// What is set aside: the same names.
     #[prost(btree_map = "string, string", tag = "2")]
     pub requests: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
@@ -387,6 +844,10 @@ pub struct HttpGetAction {
     /// Name of one of the service's ports, or a number.
     #[prost(string, tag = "2")]
     pub port: ::prost::alloc::string::String,
+    /// `HTTP` or `HTTPS`, whose certificate is not checked; default `HTTP`. Only
+    /// in a container.
+    #[prost(string, tag = "3")]
+    pub scheme: ::prost::alloc::string::String,
 }
 /// Connects to a loopback port.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -406,7 +867,7 @@ pub struct Volume {
     #[prost(enumeration = "OnChange", tag = "7")]
     pub on_change: i32,
     /// Exactly one source.
-    #[prost(oneof = "volume::Source", tags = "2, 3, 4, 5, 6")]
+    #[prost(oneof = "volume::Source", tags = "2, 3, 4, 5, 6, 8")]
     pub source: ::core::option::Option<volume::Source>,
 }
 /// Nested message and enum types in `Volume`.
@@ -429,6 +890,9 @@ pub mod volume {
         /// A folder that outlives instances and revisions of the application.
         #[prost(message, tag = "6")]
         Persistent(super::PersistentFolder),
+        /// A certificate with its key, as `tls.crt`, `tls.key` and `ca.crt`.
+        #[prost(message, tag = "8")]
+        Certificate(super::ResourceRef),
     }
 }
 /// A resource of the same namespace by name.
@@ -444,14 +908,38 @@ pub struct HostPath {
     /// Absolute path, without `..`.
     #[prost(string, tag = "1")]
     pub path: ::prost::alloc::string::String,
+    /// What must be there, as in Kubernetes: `Directory`, `DirectoryOrCreate`,
+    /// `File`, `FileOrCreate`, `Socket`, `CharDevice` or `BlockDevice`; anything
+    /// when empty. Only in a container.
+    #[prost(string, tag = "2")]
+    pub r#type: ::prost::alloc::string::String,
 }
 /// A fresh folder for each instance.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct EmptyDir {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EmptyDir {
+    /// Whether it lies in memory and counts as such; only in a container.
+    #[prost(bool, tag = "1")]
+    pub in_memory: bool,
+    /// Quantity that it may hold; only in a container.
+    #[prost(string, tag = "2")]
+    pub size_limit: ::prost::alloc::string::String,
+}
 /// A folder that outlives instances and revisions; removed with the application
-/// only when the node is told so.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct PersistentFolder {}
+/// only when the node is told so. On a `kube` node a PersistentVolumeClaim, in
+/// a statefulset one for each instance.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PersistentFolder {
+    /// Quantity that is asked for; default `1Gi`. It can only grow.
+    #[prost(string, tag = "1")]
+    pub size: ::prost::alloc::string::String,
+    /// Name of a StorageClass of the cluster; its default when empty. Immutable.
+    #[prost(string, tag = "2")]
+    pub storage_class: ::prost::alloc::string::String,
+    /// `ReadWriteOnce`, `ReadWriteMany`, `ReadOnlyMany` or `ReadWriteOncePod`;
+    /// default `ReadWriteOnce`. Immutable.
+    #[prost(string, tag = "3")]
+    pub access_mode: ::prost::alloc::string::String,
+}
 /// How a new revision replaces the old one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UpdateStrategy {
@@ -521,6 +1009,12 @@ pub enum Workload {
     Deployment = 1,
     /// Run to their end once per revision.
     Job = 2,
+    /// Kept running, each with a name and a volume of its own; on `kube` nodes.
+    Statefulset = 3,
+    /// One on every machine of the node that fits; on `kube` nodes.
+    Daemonset = 4,
+    /// Run to their end by a timetable; on `kube` nodes.
+    Cronjob = 5,
 }
 impl Workload {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -532,6 +1026,9 @@ impl Workload {
             Self::Unspecified => "WORKLOAD_UNSPECIFIED",
             Self::Deployment => "WORKLOAD_DEPLOYMENT",
             Self::Job => "WORKLOAD_JOB",
+            Self::Statefulset => "WORKLOAD_STATEFULSET",
+            Self::Daemonset => "WORKLOAD_DAEMONSET",
+            Self::Cronjob => "WORKLOAD_CRONJOB",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -540,6 +1037,9 @@ impl Workload {
             "WORKLOAD_UNSPECIFIED" => Some(Self::Unspecified),
             "WORKLOAD_DEPLOYMENT" => Some(Self::Deployment),
             "WORKLOAD_JOB" => Some(Self::Job),
+            "WORKLOAD_STATEFULSET" => Some(Self::Statefulset),
+            "WORKLOAD_DAEMONSET" => Some(Self::Daemonset),
+            "WORKLOAD_CRONJOB" => Some(Self::Cronjob),
             _ => None,
         }
     }
@@ -644,6 +1144,36 @@ pub struct MachineStatus {
     /// Usage; absent when it could not be observed.
     #[prost(message, optional, tag = "9")]
     pub stats: ::core::option::Option<MachineStats>,
+    /// Roles in the cluster, sorted, for example `control-plane`; none outside of
+    /// a cluster.
+    #[prost(string, repeated, tag = "10")]
+    pub roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What the cluster says of the machine, for example `Ready` or
+    /// `DiskPressure`; none outside of a cluster.
+    #[prost(message, repeated, tag = "11")]
+    pub conditions: ::prost::alloc::vec::Vec<Condition>,
+    /// What instances may use, by resource, in the Kubernetes quantity grammar;
+    /// none outside of a cluster.
+    #[prost(btree_map = "string, string", tag = "12")]
+    pub capacity: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Labels that `machine_selector` looks at; none outside of a cluster.
+    #[prost(btree_map = "string, string", tag = "13")]
+    pub labels: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Version of the kubelet; empty outside of a cluster.
+    #[prost(string, tag = "14")]
+    pub kubelet_version: ::prost::alloc::string::String,
+    /// Name and version of the container runtime; empty outside of a cluster.
+    #[prost(string, tag = "15")]
+    pub container_runtime: ::prost::alloc::string::String,
+    /// Why `stats` is absent; empty when it is there.
+    #[prost(string, tag = "16")]
+    pub stats_unavailable: ::prost::alloc::string::String,
 }
 /// Usage of one machine at one time.
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
@@ -713,6 +1243,61 @@ pub struct ApplicationStatus {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// Observed facts, for example `Available`, `RolledBack` or `Conflict`.
+    #[prost(message, repeated, tag = "10")]
+    pub conditions: ::prost::alloc::vec::Vec<Condition>,
+    /// The newest events, at most 20, oldest first.
+    #[prost(message, repeated, tag = "11")]
+    pub events: ::prost::alloc::vec::Vec<ApplicationEvent>,
+    /// The objects of the application in the cluster, sorted; at most 512, none
+    /// outside of a cluster.
+    #[prost(message, repeated, tag = "12")]
+    pub objects: ::prost::alloc::vec::Vec<ObjectStatus>,
+}
+/// Something that happened to an application on its node.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ApplicationEvent {
+    /// When it last happened.
+    #[prost(message, optional, tag = "1")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Whether it is a warning.
+    #[prost(bool, tag = "2")]
+    pub is_warning: bool,
+    /// Word for programs: the engine's own in UPPER_SNAKE, the cluster's in
+    /// UpperCamelCase.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// One sentence for people.
+    #[prost(string, tag = "4")]
+    pub message: ::prost::alloc::string::String,
+    /// What it is about: `Pod/watcher-6d4f`; empty for the application itself.
+    #[prost(string, tag = "5")]
+    pub object: ::prost::alloc::string::String,
+    /// How often it happened.
+    #[prost(uint32, tag = "6")]
+    pub count: u32,
+}
+/// One Kubernetes object of an application.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ObjectStatus {
+    /// API group and version, for example `apps/v1`.
+    #[prost(string, tag = "1")]
+    pub api_version: ::prost::alloc::string::String,
+    /// Kind, for example `Deployment`.
+    #[prost(string, tag = "2")]
+    pub kind: ::prost::alloc::string::String,
+    /// Its namespace; empty for objects of the whole cluster.
+    #[prost(string, tag = "3")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Its name.
+    #[prost(string, tag = "4")]
+    pub name: ::prost::alloc::string::String,
+    /// Whether it does what it should.
+    #[prost(bool, tag = "5")]
+    pub is_ready: bool,
+    /// What it waits for, one sentence; empty when ready.
+    #[prost(string, tag = "6")]
+    pub message: ::prost::alloc::string::String,
 }
 /// One running copy of a service.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -720,7 +1305,7 @@ pub struct InstanceStatus {
     /// Identity, new at each start.
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
-    /// Name of the service.
+    /// Name of the service; empty for a pod, which runs all of them.
     #[prost(string, tag = "2")]
     pub service: ::prost::alloc::string::String,
     /// Which of the service's copies, from 0.
@@ -762,6 +1347,50 @@ pub struct InstanceStatus {
     /// Name of the machine it runs on.
     #[prost(string, tag = "14")]
     pub machine: ::prost::alloc::string::String,
+    /// The containers, in the order of the document; none for processes. An
+    /// instance with containers has no `service` of its own.
+    #[prost(message, repeated, tag = "15")]
+    pub containers: ::prost::alloc::vec::Vec<ContainerStatus>,
+    /// Used part of a processor in thousandths, sampled; 0 when unknown.
+    #[prost(uint64, tag = "16")]
+    pub cpu_millis: u64,
+}
+/// One container of an instance.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContainerStatus {
+    /// Name of the service.
+    #[prost(string, tag = "1")]
+    pub service: ::prost::alloc::string::String,
+    /// Where it stands.
+    #[prost(enumeration = "InstanceState", tag = "2")]
+    pub state: i32,
+    /// Stable UPPER_SNAKE word that says why; empty when ready.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// One sentence for people.
+    #[prost(string, tag = "4")]
+    pub message: ::prost::alloc::string::String,
+    /// The image that runs, with its digest when that is known.
+    #[prost(string, tag = "5")]
+    pub image: ::prost::alloc::string::String,
+    /// How often it was started again.
+    #[prost(uint32, tag = "6")]
+    pub restart_count: u32,
+    /// How the last one ended; absent when none has.
+    #[prost(message, optional, tag = "7")]
+    pub last_termination: ::core::option::Option<Termination>,
+    /// When it started.
+    #[prost(message, optional, tag = "8")]
+    pub start_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Whether it runs before the services.
+    #[prost(bool, tag = "9")]
+    pub is_init: bool,
+    /// Bytes in use, sampled; 0 when unknown.
+    #[prost(uint64, tag = "10")]
+    pub memory_bytes: u64,
+    /// Used part of a processor in thousandths, sampled; 0 when unknown.
+    #[prost(uint64, tag = "11")]
+    pub cpu_millis: u64,
 }
 /// How an instance ended.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1143,6 +1772,104 @@ impl Readiness {
         }
     }
 }
+/// A TLS certificate with its private key, for applications to serve or to
+/// identify themselves with. Encrypted at rest; the key is never returned, and
+/// sent to a node only when its desired state references it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Certificate {
+    /// Unique in its namespace: lower-case letters, digits, `-` and `.`, 2 to 63
+    /// characters, alphanumeric at both ends. Immutable.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The tenant; the caller's own when empty. Immutable.
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Given by the server; differs after delete and create.
+    #[prost(string, tag = "3")]
+    pub uid: ::prost::alloc::string::String,
+    /// Free labels, Kubernetes alphabet, at most 64.
+    #[prost(btree_map = "string, string", tag = "4")]
+    pub labels: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Free annotations, at most 64 of 4 KiB each.
+    #[prost(btree_map = "string, string", tag = "5")]
+    pub annotations: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// One sentence for people, at most 1024 bytes.
+    #[prost(string, tag = "6")]
+    pub description: ::prost::alloc::string::String,
+    /// The certificate and its intermediates, leaf first, PEM, at most 64 KiB.
+    #[prost(string, tag = "10")]
+    pub certificate_pem: ::prost::alloc::string::String,
+    /// The private key, PEM, on input only; it must belong to the certificate. On
+    /// update an absent key is kept, as long as the certificate is the same or
+    /// has the same public key.
+    #[prost(string, tag = "11")]
+    pub private_key_pem: ::prost::alloc::string::String,
+    /// Certificates that peers are checked against, PEM, at most 64 KiB; may be
+    /// empty.
+    #[prost(string, tag = "12")]
+    pub ca_pem: ::prost::alloc::string::String,
+    /// What the certificate says of itself.
+    #[prost(message, optional, tag = "13")]
+    pub details: ::core::option::Option<CertificateDetails>,
+    /// Drawn for each revision, so that the digest tells nothing about what is
+    /// hidden. Only in stored bytes and in the bodies that nodes fetch; the API
+    /// neither returns nor takes it.
+    #[prost(bytes = "bytes", tag = "20")]
+    pub salt: ::prost::bytes::Bytes,
+    /// Counter of spec changes, from 1.
+    #[prost(uint64, tag = "100")]
+    pub revision: u64,
+    /// SHA-256 over the stored bytes of the spec, which hold a random salt, so
+    /// that the digest tells nothing about what is hidden.
+    #[prost(string, tag = "101")]
+    pub digest: ::prost::alloc::string::String,
+    /// Uid and revision; send it back to guard an update or a delete (AIP-154).
+    #[prost(string, tag = "102")]
+    pub etag: ::prost::alloc::string::String,
+    /// When the resource was created.
+    #[prost(message, optional, tag = "103")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// When the spec last changed.
+    #[prost(message, optional, tag = "104")]
+    pub update_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// What a certificate says of itself.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CertificateDetails {
+    /// Distinguished name of the subject.
+    #[prost(string, tag = "1")]
+    pub subject: ::prost::alloc::string::String,
+    /// Distinguished name of the issuer.
+    #[prost(string, tag = "2")]
+    pub issuer: ::prost::alloc::string::String,
+    /// Serial number in hexadecimal digits.
+    #[prost(string, tag = "3")]
+    pub serial_number: ::prost::alloc::string::String,
+    /// Names, addresses and URIs that it is for, sorted.
+    #[prost(string, repeated, tag = "4")]
+    pub subject_alternative_names: ::prost::alloc::vec::Vec<
+        ::prost::alloc::string::String,
+    >,
+    /// From when it is valid.
+    #[prost(message, optional, tag = "5")]
+    pub not_before: ::core::option::Option<::prost_types::Timestamp>,
+    /// Until when it is valid.
+    #[prost(message, optional, tag = "6")]
+    pub not_after: ::core::option::Option<::prost_types::Timestamp>,
+    /// SHA-256 of the leaf in hexadecimal digits.
+    #[prost(string, tag = "7")]
+    pub fingerprint: ::prost::alloc::string::String,
+    /// Algorithm of the public key, for example `ECDSA P-256`.
+    #[prost(string, tag = "8")]
+    pub key_algorithm: ::prost::alloc::string::String,
+}
 /// Named files and values that applications mount or read.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Configuration {
@@ -1242,6 +1969,69 @@ pub struct Namespace {
     #[prost(message, optional, tag = "104")]
     pub update_time: ::core::option::Option<::prost_types::Timestamp>,
 }
+/// Credentials of an image registry. Encrypted at rest; the password is never
+/// returned, and sent to a node only when its desired state references it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Registry {
+    /// Unique in its namespace: lower-case letters, digits, `-` and `.`, 2 to 63
+    /// characters, alphanumeric at both ends. Immutable.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The tenant; the caller's own when empty. Immutable.
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Given by the server; differs after delete and create.
+    #[prost(string, tag = "3")]
+    pub uid: ::prost::alloc::string::String,
+    /// Free labels, Kubernetes alphabet, at most 64.
+    #[prost(btree_map = "string, string", tag = "4")]
+    pub labels: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Free annotations, at most 64 of 4 KiB each.
+    #[prost(btree_map = "string, string", tag = "5")]
+    pub annotations: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// One sentence for people, at most 1024 bytes.
+    #[prost(string, tag = "6")]
+    pub description: ::prost::alloc::string::String,
+    /// Host with an optional port and path, without a scheme, for example
+    /// `registry.example.com:5000`; at most 255 characters.
+    #[prost(string, tag = "10")]
+    pub address: ::prost::alloc::string::String,
+    /// Name of the user, at most 256 bytes.
+    #[prost(string, tag = "11")]
+    pub username: ::prost::alloc::string::String,
+    /// Password or token, at most 16 KiB, on input only. On update an absent
+    /// password is kept.
+    #[prost(string, tag = "12")]
+    pub password: ::prost::alloc::string::String,
+    /// Drawn for each revision, so that the digest tells nothing about what is
+    /// hidden. Only in stored bytes and in the bodies that nodes fetch; the API
+    /// neither returns nor takes it.
+    #[prost(bytes = "bytes", tag = "20")]
+    pub salt: ::prost::bytes::Bytes,
+    /// Counter of spec changes, from 1.
+    #[prost(uint64, tag = "100")]
+    pub revision: u64,
+    /// SHA-256 over the stored bytes of the spec, which hold a random salt, so
+    /// that the digest tells nothing about what is hidden.
+    #[prost(string, tag = "101")]
+    pub digest: ::prost::alloc::string::String,
+    /// Uid and revision; send it back to guard an update or a delete (AIP-154).
+    #[prost(string, tag = "102")]
+    pub etag: ::prost::alloc::string::String,
+    /// When the resource was created.
+    #[prost(message, optional, tag = "103")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// When the spec last changed.
+    #[prost(message, optional, tag = "104")]
+    pub update_time: ::core::option::Option<::prost_types::Timestamp>,
+}
 /// Confidential values. Encrypted at rest, never listed, never logged; sent to
 /// a node only when its desired state references them.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1313,6 +2103,49 @@ pub struct Secret {
     /// When the spec last changed.
     #[prost(message, optional, tag = "104")]
     pub update_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+impl ::core::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("Certificate")
+            .field("name", &self.name)
+            .field("namespace", &self.namespace)
+            .field("uid", &self.uid)
+            .field("labels", &self.labels)
+            .field("annotations", &self.annotations)
+            .field("description", &self.description)
+            .field("certificate_pem", &self.certificate_pem)
+            .field("private_key_pem", &::core::format_args!("<redacted>"))
+            .field("ca_pem", &self.ca_pem)
+            .field("details", &self.details)
+            .field("salt", &::core::format_args!("<redacted>"))
+            .field("revision", &self.revision)
+            .field("digest", &self.digest)
+            .field("etag", &self.etag)
+            .field("create_time", &self.create_time)
+            .field("update_time", &self.update_time)
+            .finish()
+    }
+}
+impl ::core::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.debug_struct("Registry")
+            .field("name", &self.name)
+            .field("namespace", &self.namespace)
+            .field("uid", &self.uid)
+            .field("labels", &self.labels)
+            .field("annotations", &self.annotations)
+            .field("description", &self.description)
+            .field("address", &self.address)
+            .field("username", &self.username)
+            .field("password", &::core::format_args!("<redacted>"))
+            .field("salt", &::core::format_args!("<redacted>"))
+            .field("revision", &self.revision)
+            .field("digest", &self.digest)
+            .field("etag", &self.etag)
+            .field("create_time", &self.create_time)
+            .field("update_time", &self.update_time)
+            .finish()
+    }
 }
 impl ::core::fmt::Debug for Secret {
     fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {

@@ -692,10 +692,10 @@ pub struct DesiredApplication {
     #[prost(string, tag = "8")]
     pub uid: ::prost::alloc::string::String,
 }
-/// A pinned configuration or secret.
+/// A pinned input of an application.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InputRef {
-    /// `configuration` or `secret`.
+    /// `configuration`, `secret`, `certificate` or `registry`.
     #[prost(string, tag = "1")]
     pub kind: ::prost::alloc::string::String,
     /// Name of the resource.
@@ -924,7 +924,7 @@ pub struct FetchBodiesRequest {
 /// Names a body and where to start.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BodyRef {
-    /// `application`, `configuration` or `secret`.
+    /// `application`, `configuration`, `secret`, `certificate` or `registry`.
     #[prost(string, tag = "1")]
     pub kind: ::prost::alloc::string::String,
     /// Name of the resource.

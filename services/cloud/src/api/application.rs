@@ -5,7 +5,8 @@ use baetyl_proto::cloud::v1 as pb;
 use baetyl_proto::cloud::v1::application_service_server::ApplicationService;
 use tonic::{Request, Response, Status};
 
-use super::{Answers, Api, Told, answer, cut, page};
+use super::resource::{Get, Told};
+use super::{Answers, Api, answer, cut, page};
 use crate::app::delete::Delete;
 use crate::app::list::List;
 use crate::app::watch::Watch;
@@ -19,116 +20,87 @@ impl ApplicationService for Api {
         &self,
         request: Request<pb::CreateApplicationRequest>,
     ) -> Result<Response<pb::CreateApplicationResponse>, Status> {
-        let answered = async {
-            let caller = self.caller(&request).await?;
-            let asked = request.into_inner();
-            let create = Create {
-                namespace: asked.namespace,
-                message: asked.application.map(Message::from),
-                request_id: asked.request_id,
-                validate_only: asked.validate_only,
-            };
-            let view = self
-                .app()
-                .create(&caller, Kind::Application, create)
-                .await?;
-            Ok(pb::CreateApplicationResponse {
-                application: self.message(view).await?.into_application(),
-            })
+        let create = |asked: pb::CreateApplicationRequest| Create {
+            namespace: asked.namespace,
+            message: asked.application.map(Message::from),
+            request_id: asked.request_id,
+            validate_only: asked.validate_only,
         };
-        answer(answered.await)
+        let made = self.create(request, Kind::Application, create).await;
+        answer(made.map(|made| pb::CreateApplicationResponse {
+            application: made.into_application(),
+        }))
     }
 
     async fn get_application(
         &self,
         request: Request<pb::GetApplicationRequest>,
     ) -> Result<Response<pb::GetApplicationResponse>, Status> {
-        let answered = async {
-            let caller = self.caller(&request).await?;
-            let asked = request.into_inner();
-            let view = self
-                .app()
-                .get(&caller, Kind::Application, &asked.namespace, &asked.name)
-                .await?;
-            Ok(pb::GetApplicationResponse {
-                application: self.message(view).await?.into_application(),
-            })
+        let get = |asked: pb::GetApplicationRequest| Get {
+            namespace: asked.namespace,
+            name: asked.name,
+            with_values: false,
         };
-        answer(answered.await)
+        let found = self.get(request, Kind::Application, get).await;
+        answer(found.map(|found| pb::GetApplicationResponse {
+            application: found.into_application(),
+        }))
     }
 
     async fn list_applications(
         &self,
         request: Request<pb::ListApplicationsRequest>,
     ) -> Result<Response<pb::ListApplicationsResponse>, Status> {
-        let answered = async {
-            let caller = self.caller(&request).await?;
-            let asked = request.into_inner();
-            let list = List {
-                namespace: asked.namespace,
-                filter: asked.filter,
-                page_size: asked.page_size,
-                page_token: asked.page_token,
-                order_by: asked.order_by,
-            };
-            let page = self.app().list(&caller, Kind::Application, &list).await?;
-            let messages = self.messages(page.views).await?;
-            Ok(pb::ListApplicationsResponse {
-                applications: messages
+        let list = |asked: pb::ListApplicationsRequest| List {
+            namespace: asked.namespace,
+            filter: asked.filter,
+            page_size: asked.page_size,
+            page_token: asked.page_token,
+            order_by: asked.order_by,
+        };
+        let page = self.list(request, Kind::Application, list).await;
+        answer(page.map(|page| {
+            pb::ListApplicationsResponse {
+                applications: page
+                    .messages
                     .into_iter()
                     .filter_map(Message::into_application)
                     .collect(),
                 next_page_token: page.next_page_token,
                 resume_token: page.resume_token,
-            })
-        };
-        answer(answered.await)
+            }
+        }))
     }
 
     async fn update_application(
         &self,
         request: Request<pb::UpdateApplicationRequest>,
     ) -> Result<Response<pb::UpdateApplicationResponse>, Status> {
-        let answered = async {
-            let caller = self.caller(&request).await?;
-            let asked = request.into_inner();
-            let update = Update {
-                namespace: asked.namespace,
-                message: asked.application.map(Message::from),
-                validate_only: asked.validate_only,
-                allow_missing: asked.allow_missing,
-            };
-            let view = self
-                .app()
-                .update(&caller, Kind::Application, update)
-                .await?;
-            Ok(pb::UpdateApplicationResponse {
-                application: self.message(view).await?.into_application(),
-            })
+        let update = |asked: pb::UpdateApplicationRequest| Update {
+            namespace: asked.namespace,
+            message: asked.application.map(Message::from),
+            validate_only: asked.validate_only,
+            allow_missing: asked.allow_missing,
         };
-        answer(answered.await)
+        let made = self.update(request, Kind::Application, update).await;
+        answer(made.map(|made| pb::UpdateApplicationResponse {
+            application: made.into_application(),
+        }))
     }
 
     async fn delete_application(
         &self,
         request: Request<pb::DeleteApplicationRequest>,
     ) -> Result<Response<pb::DeleteApplicationResponse>, Status> {
-        let answered = async {
-            let caller = self.caller(&request).await?;
-            let asked = request.into_inner();
-            let delete = Delete {
-                namespace: asked.namespace,
-                name: asked.name,
-                etag: asked.etag,
-                validate_only: asked.validate_only,
-                ..Delete::default()
-            };
-            self.app()
-                .delete(&caller, Kind::Application, delete)
-                .await?;
-            Ok(pb::DeleteApplicationResponse {})
+        let delete = |asked: pb::DeleteApplicationRequest| Delete {
+            namespace: asked.namespace,
+            name: asked.name,
+            etag: asked.etag,
+            validate_only: asked.validate_only,
+            ..Delete::default()
         };
-        answer(answered.await)
+        let deleted = self.delete(request, Kind::Application, delete).await;
+        answer(deleted.map(|()| pb::DeleteApplicationResponse {}))
     }
 
     async fn watch_applications(
@@ -139,6 +111,11 @@ impl ApplicationService for Api {
             namespace: asked.namespace,
             filter: asked.filter,
             resume_token: asked.resume_token,
+        };
+        let watched = |told: Told| pb::WatchApplicationsResponse {
+            r#type: told.event,
+            application: told.message.and_then(Message::into_application),
+            resume_token: told.resume_token,
         };
         self.watch(request, Kind::Application, watch, watched).await
     }
@@ -169,13 +146,5 @@ impl ApplicationService for Api {
             })
         };
         answer(answered.await)
-    }
-}
-
-fn watched(told: Told) -> pb::WatchApplicationsResponse {
-    pb::WatchApplicationsResponse {
-        r#type: told.event,
-        application: told.message.and_then(Message::into_application),
-        resume_token: told.resume_token,
     }
 }

@@ -14,6 +14,8 @@ pub(super) fn message(document: pb::Document) -> Option<Message> {
         Resource::Application(one) => Message::Application(one),
         Resource::Configuration(one) => Message::Configuration(one),
         Resource::Secret(one) => Message::Secret(one),
+        Resource::Certificate(one) => Message::Certificate(one),
+        Resource::Registry(one) => Message::Registry(one),
     })
 }
 
@@ -24,6 +26,8 @@ pub(super) fn document(message: Message) -> pb::Document {
         Message::Application(one) => Resource::Application(one),
         Message::Configuration(one) => Resource::Configuration(one),
         Message::Secret(one) => Resource::Secret(one),
+        Message::Certificate(one) => Resource::Certificate(one),
+        Message::Registry(one) => Resource::Registry(one),
     };
     pb::Document {
         resource: Some(resource),

@@ -5,7 +5,8 @@ use baetyl_proto::cloud::v1 as pb;
 use baetyl_proto::cloud::v1::namespace_service_server::NamespaceService;
 use tonic::{Request, Response, Status};
 
-use super::{Answers, Api, Told, answer};
+use super::resource::{Get, Told};
+use super::{Answers, Api, answer};
 use crate::app::delete::Delete;
 use crate::app::list::List;
 use crate::app::watch::Watch;
@@ -19,109 +20,88 @@ impl NamespaceService for Api {
         &self,
         request: Request<pb::CreateNamespaceRequest>,
     ) -> Result<Response<pb::CreateNamespaceResponse>, Status> {
-        let answered = async {
-            let caller = self.caller(&request).await?;
-            let asked = request.into_inner();
-            let create = Create {
-                namespace: String::new(),
-                message: asked.namespace.map(Message::from),
-                request_id: asked.request_id,
-                validate_only: asked.validate_only,
-            };
-            let view = self.app().create(&caller, Kind::Namespace, create).await?;
-            Ok(pb::CreateNamespaceResponse {
-                namespace: self.message(view).await?.into_namespace(),
-            })
+        let create = |asked: pb::CreateNamespaceRequest| Create {
+            namespace: String::new(),
+            message: asked.namespace.map(Message::from),
+            request_id: asked.request_id,
+            validate_only: asked.validate_only,
         };
-        answer(answered.await)
+        let made = self.create(request, Kind::Namespace, create).await;
+        answer(made.map(|made| pb::CreateNamespaceResponse {
+            namespace: made.into_namespace(),
+        }))
     }
 
     async fn get_namespace(
         &self,
         request: Request<pb::GetNamespaceRequest>,
     ) -> Result<Response<pb::GetNamespaceResponse>, Status> {
-        let answered = async {
-            let caller = self.caller(&request).await?;
-            let asked = request.into_inner();
-            let view = self
-                .app()
-                .get(&caller, Kind::Namespace, "", &asked.name)
-                .await?;
-            Ok(pb::GetNamespaceResponse {
-                namespace: self.message(view).await?.into_namespace(),
-            })
+        let get = |asked: pb::GetNamespaceRequest| Get {
+            namespace: String::new(),
+            name: asked.name,
+            with_values: false,
         };
-        answer(answered.await)
+        let found = self.get(request, Kind::Namespace, get).await;
+        answer(found.map(|found| pb::GetNamespaceResponse {
+            namespace: found.into_namespace(),
+        }))
     }
 
     async fn list_namespaces(
         &self,
         request: Request<pb::ListNamespacesRequest>,
     ) -> Result<Response<pb::ListNamespacesResponse>, Status> {
-        let answered = async {
-            let caller = self.caller(&request).await?;
-            let asked = request.into_inner();
-            let list = List {
-                namespace: String::new(),
-                filter: asked.filter,
-                page_size: asked.page_size,
-                page_token: asked.page_token,
-                order_by: asked.order_by,
-            };
-            let page = self.app().list(&caller, Kind::Namespace, &list).await?;
-            let messages = self.messages(page.views).await?;
-            Ok(pb::ListNamespacesResponse {
-                namespaces: messages
+        let list = |asked: pb::ListNamespacesRequest| List {
+            namespace: String::new(),
+            filter: asked.filter,
+            page_size: asked.page_size,
+            page_token: asked.page_token,
+            order_by: asked.order_by,
+        };
+        let page = self.list(request, Kind::Namespace, list).await;
+        answer(page.map(|page| {
+            pb::ListNamespacesResponse {
+                namespaces: page
+                    .messages
                     .into_iter()
                     .filter_map(Message::into_namespace)
                     .collect(),
                 next_page_token: page.next_page_token,
                 resume_token: page.resume_token,
-            })
-        };
-        answer(answered.await)
+            }
+        }))
     }
 
     async fn update_namespace(
         &self,
         request: Request<pb::UpdateNamespaceRequest>,
     ) -> Result<Response<pb::UpdateNamespaceResponse>, Status> {
-        let answered = async {
-            let caller = self.caller(&request).await?;
-            let asked = request.into_inner();
-            let update = Update {
-                namespace: String::new(),
-                message: asked.namespace.map(Message::from),
-                validate_only: asked.validate_only,
-                allow_missing: asked.allow_missing,
-            };
-            let view = self.app().update(&caller, Kind::Namespace, update).await?;
-            Ok(pb::UpdateNamespaceResponse {
-                namespace: self.message(view).await?.into_namespace(),
-            })
+        let update = |asked: pb::UpdateNamespaceRequest| Update {
+            namespace: String::new(),
+            message: asked.namespace.map(Message::from),
+            validate_only: asked.validate_only,
+            allow_missing: asked.allow_missing,
         };
-        answer(answered.await)
+        let made = self.update(request, Kind::Namespace, update).await;
+        answer(made.map(|made| pb::UpdateNamespaceResponse {
+            namespace: made.into_namespace(),
+        }))
     }
 
     async fn delete_namespace(
         &self,
         request: Request<pb::DeleteNamespaceRequest>,
     ) -> Result<Response<pb::DeleteNamespaceResponse>, Status> {
-        let answered = async {
-            let caller = self.caller(&request).await?;
-            let asked = request.into_inner();
-            let delete = Delete {
-                namespace: String::new(),
-                name: asked.name,
-                etag: asked.etag,
-                force: asked.force,
-                validate_only: asked.validate_only,
-                ..Delete::default()
-            };
-            self.app().delete(&caller, Kind::Namespace, delete).await?;
-            Ok(pb::DeleteNamespaceResponse {})
+        let delete = |asked: pb::DeleteNamespaceRequest| Delete {
+            namespace: String::new(),
+            name: asked.name,
+            etag: asked.etag,
+            force: asked.force,
+            validate_only: asked.validate_only,
+            ..Delete::default()
         };
-        answer(answered.await)
+        let deleted = self.delete(request, Kind::Namespace, delete).await;
+        answer(deleted.map(|()| pb::DeleteNamespaceResponse {}))
     }
 
     async fn watch_namespaces(
@@ -133,14 +113,11 @@ impl NamespaceService for Api {
             filter: asked.filter,
             resume_token: asked.resume_token,
         };
+        let watched = |told: Told| pb::WatchNamespacesResponse {
+            r#type: told.event,
+            namespace: told.message.and_then(Message::into_namespace),
+            resume_token: told.resume_token,
+        };
         self.watch(request, Kind::Namespace, watch, watched).await
-    }
-}
-
-fn watched(told: Told) -> pb::WatchNamespacesResponse {
-    pb::WatchNamespacesResponse {
-        r#type: told.event,
-        namespace: told.message.and_then(Message::into_namespace),
-        resume_token: told.resume_token,
     }
 }

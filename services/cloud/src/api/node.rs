@@ -5,7 +5,8 @@ use baetyl_proto::cloud::v1 as pb;
 use baetyl_proto::cloud::v1::node_service_server::NodeService;
 use tonic::{Request, Response, Status};
 
-use super::{Answers, Api, Told, answer, duration, required};
+use super::resource::{Get, Told};
+use super::{Answers, Api, answer, duration, required};
 use crate::app::delete::Delete;
 use crate::app::list::List;
 use crate::app::parsed;
@@ -20,109 +21,88 @@ impl NodeService for Api {
         &self,
         request: Request<pb::CreateNodeRequest>,
     ) -> Result<Response<pb::CreateNodeResponse>, Status> {
-        let answered = async {
-            let caller = self.caller(&request).await?;
-            let asked = request.into_inner();
-            let create = Create {
-                namespace: asked.namespace,
-                message: asked.node.map(Message::from),
-                request_id: asked.request_id,
-                validate_only: asked.validate_only,
-            };
-            let view = self.app().create(&caller, Kind::Node, create).await?;
-            Ok(pb::CreateNodeResponse {
-                node: self.message(view).await?.into_node(),
-            })
+        let create = |asked: pb::CreateNodeRequest| Create {
+            namespace: asked.namespace,
+            message: asked.node.map(Message::from),
+            request_id: asked.request_id,
+            validate_only: asked.validate_only,
         };
-        answer(answered.await)
+        let made = self.create(request, Kind::Node, create).await;
+        answer(made.map(|made| pb::CreateNodeResponse {
+            node: made.into_node(),
+        }))
     }
 
     async fn get_node(
         &self,
         request: Request<pb::GetNodeRequest>,
     ) -> Result<Response<pb::GetNodeResponse>, Status> {
-        let answered = async {
-            let caller = self.caller(&request).await?;
-            let asked = request.into_inner();
-            let view = self
-                .app()
-                .get(&caller, Kind::Node, &asked.namespace, &asked.name)
-                .await?;
-            Ok(pb::GetNodeResponse {
-                node: self.message(view).await?.into_node(),
-            })
+        let get = |asked: pb::GetNodeRequest| Get {
+            namespace: asked.namespace,
+            name: asked.name,
+            with_values: false,
         };
-        answer(answered.await)
+        let found = self.get(request, Kind::Node, get).await;
+        answer(found.map(|found| pb::GetNodeResponse {
+            node: found.into_node(),
+        }))
     }
 
     async fn list_nodes(
         &self,
         request: Request<pb::ListNodesRequest>,
     ) -> Result<Response<pb::ListNodesResponse>, Status> {
-        let answered = async {
-            let caller = self.caller(&request).await?;
-            let asked = request.into_inner();
-            let list = List {
-                namespace: asked.namespace,
-                filter: asked.filter,
-                page_size: asked.page_size,
-                page_token: asked.page_token,
-                order_by: asked.order_by,
-            };
-            let page = self.app().list(&caller, Kind::Node, &list).await?;
-            let messages = self.messages(page.views).await?;
-            Ok(pb::ListNodesResponse {
-                nodes: messages
+        let list = |asked: pb::ListNodesRequest| List {
+            namespace: asked.namespace,
+            filter: asked.filter,
+            page_size: asked.page_size,
+            page_token: asked.page_token,
+            order_by: asked.order_by,
+        };
+        let page = self.list(request, Kind::Node, list).await;
+        answer(page.map(|page| {
+            pb::ListNodesResponse {
+                nodes: page
+                    .messages
                     .into_iter()
                     .filter_map(Message::into_node)
                     .collect(),
                 next_page_token: page.next_page_token,
                 resume_token: page.resume_token,
-            })
-        };
-        answer(answered.await)
+            }
+        }))
     }
 
     async fn update_node(
         &self,
         request: Request<pb::UpdateNodeRequest>,
     ) -> Result<Response<pb::UpdateNodeResponse>, Status> {
-        let answered = async {
-            let caller = self.caller(&request).await?;
-            let asked = request.into_inner();
-            let update = Update {
-                namespace: asked.namespace,
-                message: asked.node.map(Message::from),
-                validate_only: asked.validate_only,
-                allow_missing: asked.allow_missing,
-            };
-            let view = self.app().update(&caller, Kind::Node, update).await?;
-            Ok(pb::UpdateNodeResponse {
-                node: self.message(view).await?.into_node(),
-            })
+        let update = |asked: pb::UpdateNodeRequest| Update {
+            namespace: asked.namespace,
+            message: asked.node.map(Message::from),
+            validate_only: asked.validate_only,
+            allow_missing: asked.allow_missing,
         };
-        answer(answered.await)
+        let made = self.update(request, Kind::Node, update).await;
+        answer(made.map(|made| pb::UpdateNodeResponse {
+            node: made.into_node(),
+        }))
     }
 
     async fn delete_node(
         &self,
         request: Request<pb::DeleteNodeRequest>,
     ) -> Result<Response<pb::DeleteNodeResponse>, Status> {
-        let answered = async {
-            let caller = self.caller(&request).await?;
-            let asked = request.into_inner();
-            let delete = Delete {
-                namespace: asked.namespace,
-                name: asked.name,
-                etag: asked.etag,
-                remove_data: asked.remove_data,
-                validate_only: asked.validate_only,
-                ..Delete::default()
-            };
-            self.app().delete(&caller, Kind::Node, delete).await?;
-            Ok(pb::DeleteNodeResponse {})
+        let delete = |asked: pb::DeleteNodeRequest| Delete {
+            namespace: asked.namespace,
+            name: asked.name,
+            etag: asked.etag,
+            remove_data: asked.remove_data,
+            validate_only: asked.validate_only,
+            ..Delete::default()
         };
-        answer(answered.await)
+        let deleted = self.delete(request, Kind::Node, delete).await;
+        answer(deleted.map(|()| pb::DeleteNodeResponse {}))
     }
 
     async fn watch_nodes(
@@ -133,6 +113,11 @@ impl NodeService for Api {
             namespace: asked.namespace,
             filter: asked.filter,
             resume_token: asked.resume_token,
+        };
+        let watched = |told: Told| pb::WatchNodesResponse {
+            r#type: told.event,
+            node: told.message.and_then(Message::into_node),
+            resume_token: told.resume_token,
         };
         self.watch(request, Kind::Node, watch, watched).await
     }
@@ -216,13 +201,5 @@ impl NodeService for Api {
             Ok(pb::RevokeNodeResponse { revoked_count })
         };
         answer(answered.await)
-    }
-}
-
-fn watched(told: Told) -> pb::WatchNodesResponse {
-    pb::WatchNodesResponse {
-        r#type: told.event,
-        node: told.message.and_then(Message::into_node),
-        resume_token: told.resume_token,
     }
 }

@@ -11,10 +11,12 @@ use crate::seam::NodeRef;
 use crate::store::{Commit, Key, Precondition, Stored, Table, Write};
 
 /// Kinds in the order in which a tenant is emptied: users before what they use.
-const EMPTIED: [Kind; 4] = [
+const EMPTIED: [Kind; 6] = [
     Kind::Application,
     Kind::Configuration,
     Kind::Secret,
+    Kind::Certificate,
+    Kind::Registry,
     Kind::Node,
 ];
 
@@ -52,9 +54,12 @@ impl App {
             check_etag(&key, &delete.etag, Some(&stored))?;
             let commit = match kind {
                 Kind::Namespace => self.namespace_deletion(&stored, &delete).await?,
-                Kind::Node | Kind::Application | Kind::Configuration | Kind::Secret => {
-                    self.deletion(&stored, &delete).await?
-                }
+                Kind::Node
+                | Kind::Application
+                | Kind::Configuration
+                | Kind::Secret
+                | Kind::Certificate
+                | Kind::Registry => self.deletion(&stored, &delete).await?,
             };
             if delete.validate_only {
                 return Ok(());

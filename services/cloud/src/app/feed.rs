@@ -47,9 +47,12 @@ impl Feed {
     pub(super) fn new(namespace: NamespaceName, kind: Kind) -> Self {
         match kind {
             Kind::Namespace => Self::Tenants,
-            Kind::Node | Kind::Application | Kind::Configuration | Kind::Secret => {
-                Self::Tenant(namespace, kind)
-            }
+            Kind::Node
+            | Kind::Application
+            | Kind::Configuration
+            | Kind::Secret
+            | Kind::Certificate
+            | Kind::Registry => Self::Tenant(namespace, kind),
         }
     }
 
@@ -65,8 +68,9 @@ impl Feed {
     fn page(&self) -> usize {
         match self {
             Self::Tenant(_, Kind::Configuration) => 8,
-            Self::Tenant(_, Kind::Application) => 32,
-            Self::Tenant(_, Kind::Namespace | Kind::Node | Kind::Secret) | Self::Tenants => 128,
+            Self::Tenant(_, Kind::Application | Kind::Certificate) => 32,
+            Self::Tenant(_, Kind::Namespace | Kind::Node | Kind::Secret | Kind::Registry)
+            | Self::Tenants => 128,
         }
     }
 

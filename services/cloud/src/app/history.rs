@@ -1,12 +1,12 @@
 //! Revisions: list, read, bring back.
 
-use baetyl_model::{Difference, Kind, Resource, Revision, Violation};
+use baetyl_model::{Difference, Kind, Revision, Violation};
 use serde::{Deserialize, Serialize};
 
 use super::apply::{Action, Applied};
 use super::list::page_size;
 use super::write::stored;
-use super::{App, View, checked, key, opaque};
+use super::{App, View, check, checked, key, opaque};
 use crate::auth::Caller;
 use crate::error::Error;
 use crate::records::ATTEMPTS;
@@ -143,8 +143,8 @@ impl App {
             let earlier = View::of(self.kept(&key, wanted).await?)?;
             let old = View::of(present.clone())?;
             // Checked anew: rules may be stricter than when it was written.
-            let message = earlier.resource.into_view_with_values();
-            let resource = checked(Vec::new(), Resource::try_new(message))?;
+            let message = earlier.resource.into_input();
+            let resource = checked(Vec::new(), check::resource(message, None))?;
             if resource.is_same_spec(&old.resource) {
                 return Ok((unchanged(&present), 0));
             }
@@ -199,7 +199,8 @@ impl Named {
             .ok()
             .filter(|kind| *kind != Kind::Namespace);
         let Some(kind) = kind else {
-            let description = "must be node, application, configuration or secret";
+            let description = "must be node, application, configuration, secret, \
+                               certificate or registry";
             return Err(Error::field("kind", "UNKNOWN_VALUE", description));
         };
         key(caller, kind, &self.namespace, &self.name)

@@ -1,9 +1,9 @@
 //! Create and update.
 
-use baetyl_model::{Kind, Message, Name, Resource};
+use baetyl_model::{Kind, Message, Name};
 
 use super::{
-    App, View, as_read, checked, feed, inputs, key_of, namespace_key, request, required,
+    App, View, as_read, check, checked, feed, inputs, key_of, namespace_key, request, required,
     settle_namespace,
 };
 use crate::auth::Caller;
@@ -46,7 +46,7 @@ impl App {
         let mut message = create.message.ok_or_else(|| required(kind))?;
         settle_namespace(caller, &create.namespace, &mut message)?;
         let violations = request::check(&create.request_id);
-        let resource = checked(violations, Resource::try_new(message))?;
+        let resource = checked(violations, check::resource(message, None))?;
         let key = key_of(&resource)?;
         for _ in 0..ATTEMPTS {
             let mut remembered = None;
@@ -98,12 +98,12 @@ impl App {
             check_etag(&key, &etag, before.as_ref())?;
             let view = match &before {
                 None => {
-                    let resource = checked(Vec::new(), Resource::try_new(message.clone()))?;
+                    let resource = checked(Vec::new(), check::resource(message.clone(), None))?;
                     self.revision(key.clone(), None, resource, &caller.name)?
                 }
                 Some(before) => {
                     let old = View::of(before.clone())?;
-                    let revised = Resource::revise(message.clone(), &old.resource);
+                    let revised = check::resource(message.clone(), Some(&old.resource));
                     let resource = checked(Vec::new(), revised)?;
                     if resource.is_same_spec(&old.resource) {
                         return Ok(old);
@@ -136,7 +136,7 @@ impl App {
                 })
             }
             Err(_) => {
-                let resource = checked(Vec::new(), Resource::try_new(message.clone()))?;
+                let resource = checked(Vec::new(), check::resource(message.clone(), None))?;
                 key_of(&resource)
             }
         }

@@ -22,11 +22,13 @@ const PAUSE: Duration = Duration::from_millis(500);
 const REVISIONS_KEPT: u64 = 20;
 
 /// The kinds that matching looks at.
-const KINDS: [Kind; 4] = [
+const KINDS: [Kind; 6] = [
     Kind::Node,
     Kind::Application,
     Kind::Configuration,
     Kind::Secret,
+    Kind::Certificate,
+    Kind::Registry,
 ];
 
 impl Matching {

@@ -65,20 +65,36 @@ pub fn matches(application: &ApplicationFacts, node: &NodeFacts) -> Match {
     if !application.selector.matches(&node.labels) {
         return Match::No;
     }
-    if fits(application.kind, node.mode) {
+    if fits(application, node.mode) {
         return Match::Full;
     }
     Match::ByLabelNotByMode
 }
 
-fn fits(kind: ApplicationType, mode: NodeMode) -> bool {
-    match kind {
-        ApplicationType::Function => true,
+fn fits(application: &ApplicationFacts, mode: NodeMode) -> bool {
+    match application.kind {
+        // What only a cluster can give would be dropped elsewhere.
+        ApplicationType::Function => !application.needs_cluster || mode == NodeMode::Kube,
         ApplicationType::Process => matches!(mode, NodeMode::Process | NodeMode::Unspecified),
         ApplicationType::Container | ApplicationType::Helm | ApplicationType::Manifest => {
             mode == NodeMode::Kube
         }
         ApplicationType::Unspecified => false,
+    }
+}
+
+/// Says which nodes an application needs, for people who wonder why it is not on theirs.
+pub fn need(application: &ApplicationFacts) -> &'static str {
+    match application.kind {
+        ApplicationType::Container => "container applications run on kube nodes",
+        ApplicationType::Helm => "helm applications run on kube nodes",
+        ApplicationType::Manifest => "manifest applications run on kube nodes",
+        ApplicationType::Process => "process applications run on process nodes",
+        ApplicationType::Function if application.needs_cluster => {
+            "this one sets fields that only kube nodes have"
+        }
+        ApplicationType::Function => "function applications run on every node",
+        ApplicationType::Unspecified => "its type is unknown",
     }
 }
 

@@ -142,8 +142,139 @@ async fn when_labels_match_and_the_mode_does_not_then_the_application_says_so() 
     })
     .await;
 
-    assert_eq!(summary.why, "matched by label, not by mode: demo");
+    let wanted = "matched by label, not by mode: demo; container applications run on kube nodes";
+    assert_eq!(summary.why, wanted);
     assert_eq!(summary.node_count, 0);
+}
+
+#[tokio::test]
+async fn when_a_function_asks_for_a_cluster_then_only_kube_nodes_get_it() {
+    let cloud = demo().await;
+    let cluster = pb::Node {
+        name: "cluster".to_owned(),
+        labels: map(&[("site", "demo")]),
+        node_mode: pb::NodeMode::Kube.into(),
+        ..pb::Node::default()
+    };
+    cloud.put(cluster).await;
+    cloud.put(configuration("code", "")).await;
+    let function = |name: &str, machine_selector: &str| pb::Application {
+        name: name.to_owned(),
+        r#type: pb::ApplicationType::Function.into(),
+        selector: "site = demo".to_owned(),
+        machine_selector: machine_selector.to_owned(),
+        services: vec![pb::Service {
+            name: name.to_owned(),
+            runtime: "python3".to_owned(),
+            code: Some(pb::Code {
+                configuration: "code".to_owned(),
+            }),
+            functions: vec![pb::FunctionSpec {
+                name: "one".to_owned(),
+                handler: "code.one".to_owned(),
+            }],
+            ..pb::Service::default()
+        }],
+        ..pb::Application::default()
+    };
+
+    cloud.put(function("plain", "")).await;
+    cloud.put(function("placed", "gpu")).await;
+    for (node, application) in [
+        ("cluster", "placed"),
+        ("cluster", "plain"),
+        ("demo", "plain"),
+    ] {
+        placed(&cloud, node, application).await;
+    }
+
+    let summary = cloud
+        .status
+        .application(&namespace(), &name("placed"))
+        .await
+        .unwrap();
+
+    let condition = &summary.conditions[0];
+    assert_eq!(summary.node_count, 1);
+    assert_eq!(condition.reason, "MODE_MISMATCH");
+    let wanted =
+        "matched by label, not by mode: demo; this one sets fields that only kube nodes have";
+    assert_eq!(condition.message, wanted);
+}
+
+#[tokio::test]
+async fn when_applications_use_certificates_and_registries_then_those_are_pinned() {
+    let cloud = Cloud::start().await;
+    let cluster = pb::Node {
+        name: "cluster".to_owned(),
+        labels: map(&[("site", "demo")]),
+        node_mode: pb::NodeMode::Kube.into(),
+        ..pb::Node::default()
+    };
+    cloud.put(cluster).await;
+    let certificate = |key: &str| pb::Certificate {
+        name: "tls".to_owned(),
+        certificate_pem: "certificate".to_owned(),
+        private_key_pem: key.to_owned(),
+        ..pb::Certificate::default()
+    };
+    cloud.put(certificate("one")).await;
+    cloud
+        .put(pb::Registry {
+            name: "private".to_owned(),
+            address: "registry.example.com".to_owned(),
+            username: "robot".to_owned(),
+            password: "secret".to_owned(),
+            ..pb::Registry::default()
+        })
+        .await;
+    let tls = pb::volume::Source::Certificate(pb::ResourceRef {
+        name: "tls".to_owned(),
+    });
+    let shop = pb::Application {
+        name: "shop".to_owned(),
+        r#type: pb::ApplicationType::Container.into(),
+        selector: "site = demo".to_owned(),
+        registries: vec!["private".to_owned()],
+        services: vec![pb::Service {
+            name: "shop".to_owned(),
+            image: "shop:1".to_owned(),
+            ..pb::Service::default()
+        }],
+        volumes: vec![pb::Volume {
+            name: "tls".to_owned(),
+            source: Some(tls),
+            ..pb::Volume::default()
+        }],
+        ..pb::Application::default()
+    };
+    cloud.put(shop).await;
+    placed(&cloud, "cluster", "shop").await;
+    let placement = async || {
+        let placement = cloud
+            .parts
+            .matching
+            .placement(&namespace(), &name("cluster"));
+        placement.expect("it was looked at")
+    };
+    let before = placement().await;
+
+    cloud.put(certificate("two")).await;
+    let after = eventually("the new certificate is pinned", async || {
+        let now = placement().await;
+        (now.fence > before.fence).then_some(now)
+    })
+    .await;
+
+    let (old, new) = (&before.inputs["shop"], &after.inputs["shop"]);
+    let names: Vec<&str> = old.keys().map(String::as_str).collect();
+    assert_eq!(names, ["certificate/tls", "registry/private"]);
+    assert_ne!(old["certificate/tls"], new["certificate/tls"]);
+    assert_eq!(old["registry/private"], new["registry/private"]);
+    assert_eq!(
+        before.applications, after.applications,
+        "the application is as it was"
+    );
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use std::time::SystemTime;
 use baetyl_model::resource::{Application, BodyError, Node};
 use baetyl_model::selector::SelectorError;
 use baetyl_model::{Digest, Kind, Name, Revision, Selector, Uid};
-use baetyl_proto::resource::v1::{ApplicationType, CoreConfig, NodeMode, SyncMode};
+use baetyl_proto::resource::v1 as pb;
+use pb::{ApplicationType, CoreConfig, NodeMode, SyncMode};
 
 use super::plan::{self, Match};
 use crate::store::{Key, Stored};
@@ -49,9 +50,11 @@ pub struct ApplicationFacts {
     pub create_time: SystemTime,
     /// What it is made of.
     pub kind: ApplicationType,
+    /// Whether it asks for something that only a cluster can give, whatever its type.
+    pub needs_cluster: bool,
     /// Which nodes it is for.
     pub selector: Selector,
-    /// Configurations and secrets that it uses, sorted.
+    /// Inputs that it uses, sorted.
     pub inputs: Vec<(Kind, Name)>,
     /// What only one application of a node can have.
     pub claims: BTreeSet<Claim>,
@@ -82,7 +85,7 @@ impl fmt::Display for Claim {
     }
 }
 
-/// What matching knows of a configuration or secret.
+/// What matching knows of an input: a configuration, secret, certificate or registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InputFacts {
     /// Its newest revision.
@@ -109,7 +112,7 @@ pub enum Change {
     Node(Arc<NodeFacts>),
     /// An application is now like this.
     Application(Arc<ApplicationFacts>),
-    /// A configuration or secret is now like this.
+    /// An input is now like this.
     Input(Kind, Name, InputFacts),
     /// A resource is gone.
     Removed(Kind, Name),
@@ -133,7 +136,7 @@ impl Change {
                 let facts = ApplicationFacts::try_new(stored, &application)?;
                 Some(Self::Application(Arc::new(facts)))
             }
-            Kind::Configuration | Kind::Secret => {
+            Kind::Configuration | Kind::Secret | Kind::Certificate | Kind::Registry => {
                 let facts = InputFacts {
                     revision: stored.revision,
                     digest: stored.digest,
@@ -165,22 +168,7 @@ impl ApplicationFacts {
     /// # Errors
     /// Its selector cannot be read.
     pub fn try_new(stored: &Stored, application: &Application) -> Result<Self, SelectorError> {
-        let message = application.message();
         let features = application.features().into_iter();
-        let mut claims = BTreeSet::new();
-        for service in &message.services {
-            let fixed = service.ports.iter().filter(|port| port.host_port != 0);
-            claims.extend(fixed.map(|port| Claim::Port {
-                protocol: match port.protocol.as_str() {
-                    "" => "tcp".to_owned(),
-                    other => other.to_owned(),
-                },
-                number: port.host_port,
-            }));
-            if message.r#type() == ApplicationType::Function {
-                claims.insert(Claim::Service(service.name.clone()));
-            }
-        }
         Ok(Self {
             name: application.name().clone(),
             uid: stored.uid.clone(),
@@ -188,13 +176,39 @@ impl ApplicationFacts {
             digest: stored.digest,
             template_digest: application.template_digest(),
             create_time: stored.create_time,
-            kind: message.r#type(),
+            kind: application.application_type(),
+            needs_cluster: application.needs_cluster(),
             selector: application.selector()?,
             inputs: application.references(),
-            claims,
+            claims: claims(application.message()),
             features: features.map(str::to_owned).collect(),
         })
     }
+}
+
+/// What only one application of a node can have: ports of its machines, and route keys.
+fn claims(message: &pb::Application) -> BTreeSet<Claim> {
+    let mut claims = BTreeSet::new();
+    for service in &message.services {
+        for port in &service.ports {
+            let fixed = [port.host_port, port.node_port].into_iter();
+            claims.extend(
+                fixed
+                    .filter(|number| *number != 0)
+                    .map(|number| Claim::Port {
+                        protocol: match port.protocol.as_str() {
+                            "" => "tcp".to_owned(),
+                            other => other.to_owned(),
+                        },
+                        number,
+                    }),
+            );
+        }
+        if message.r#type() == ApplicationType::Function {
+            claims.insert(Claim::Service(service.name.clone()));
+        }
+    }
+    claims
 }
 
 /// The nodes, applications and inputs of one namespace; cheap to clone.
@@ -226,7 +240,7 @@ impl View {
         self.applications.get(name).map(|facts| &**facts)
     }
 
-    /// A configuration or secret.
+    /// An input.
     pub fn input(&self, kind: Kind, name: &Name) -> Option<InputFacts> {
         self.inputs.get(&(kind, name.clone())).copied()
     }
@@ -239,7 +253,11 @@ impl View {
             Kind::Application => self
                 .application(&key.name)
                 .map(|one| (&one.uid, one.revision)),
-            Kind::Namespace | Kind::Configuration | Kind::Secret => None,
+            Kind::Namespace
+            | Kind::Configuration
+            | Kind::Secret
+            | Kind::Certificate
+            | Kind::Registry => None,
         };
         known == Some((uid, revision))
     }
@@ -290,7 +308,7 @@ impl View {
                     .flat_map(|before| self.matched(before))
                     .collect()
             }
-            Kind::Configuration | Kind::Secret => {
+            Kind::Configuration | Kind::Secret | Kind::Certificate | Kind::Registry => {
                 self.inputs.remove(&(kind, name.clone()));
                 self.users(kind, name)
             }

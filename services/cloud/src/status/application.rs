@@ -5,6 +5,7 @@ use baetyl_proto::cloud::v1::ApplicationNode;
 use baetyl_proto::resource::v1 as pb;
 
 use super::{Reader, count, is_failed, is_healthy, why};
+use crate::matching::plan;
 use crate::store::StoreError;
 
 /// Names that one sentence lists.
@@ -17,6 +18,8 @@ const NO_NODE: &str = "the selector matches no node";
 struct Spread {
     desired: Vec<(Name, u64)>,
     mismatched: Vec<Name>,
+    /// Which nodes it needs, when some are mismatched.
+    need: &'static str,
     conflicts: Vec<String>,
     missing: Option<String>,
 }
@@ -41,6 +44,7 @@ fn spread(reader: &Reader, namespace: &NamespaceName, application: &Name) -> Spr
         }
         if let Some(facts) = view.application(application) {
             spread.mismatched = view.mismatched(facts);
+            spread.need = plan::need(facts);
         }
         spread
     });
@@ -127,7 +131,7 @@ fn sentence(spread: &Spread, reasons: &[String]) -> String {
 
 fn mismatch(spread: &Spread) -> String {
     let names = listed(spread.mismatched.iter().map(Name::to_string));
-    format!("matched by label, not by mode: {names}")
+    format!("matched by label, not by mode: {names}; {}", spread.need)
 }
 
 fn listed(names: impl ExactSizeIterator<Item = String>) -> String {

@@ -21,6 +21,8 @@ use crate::testing::{
     options,
 };
 
+mod hidden;
+
 fn reason(status: &Status) -> String {
     Problem::from_status(status).reason
 }

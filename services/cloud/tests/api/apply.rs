@@ -280,3 +280,31 @@ pub(crate) async fn when_a_set_is_too_much_then_it_is_refused(world: World) {
     let code = large.expect_err("it is refused before it is read").code();
     assert_eq!(code, tonic::Code::OutOfRange);
 }
+
+pub(crate) async fn when_what_objects_are_made_of_changes_then_they_are_rendered_anew(
+    world: World,
+) {
+    let mut admin = world.admin();
+    let mut objects = resource::Application {
+        name: "objects".to_owned(),
+        manifest: Some(resource::ManifestSource {
+            configuration: "limits".to_owned(),
+            keys: Vec::new(),
+        }),
+        ..Default::default()
+    };
+    objects.set_type(resource::ApplicationType::Manifest);
+    let documents = |text: &str| {
+        set(vec![
+            Resource::Application(objects.clone()),
+            Resource::Configuration(configuration("limits", text)),
+        ])
+    };
+    admin.sets.apply(documents("one")).await.expect("right");
+
+    let told = admin.sets.apply(documents("two")).await.expect("right");
+
+    let result = &told.into_inner().results[0];
+    assert_eq!(result.note, "renders limits anew");
+    assert_eq!(result.action(), pb::ApplyAction::Unchanged);
+}

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod apply;
 #[cfg(test)]
+mod hidden;
+#[cfg(test)]
 mod history;
 #[cfg(test)]
 mod list;
@@ -86,6 +88,7 @@ suite! {
         when_an_etag_in_a_set_is_old_then_nothing_is_stored,
         when_a_set_has_a_tenant_then_it_holds_the_rest,
         when_pruned_then_what_is_left_out_goes_and_what_is_used_stays,
+        when_what_objects_are_made_of_changes_then_they_are_rendered_anew,
         when_a_set_is_too_much_then_it_is_refused;
     history:
         when_a_resource_changes_then_its_history_tells_what_and_who,
@@ -96,6 +99,13 @@ suite! {
         when_secrets_are_read_then_values_come_only_when_asked_for,
         when_a_secret_is_updated_then_absent_keys_are_kept,
         when_what_was_read_is_sent_back_then_nothing_is_wiped;
+    hidden:
+        when_a_certificate_is_read_then_its_key_is_not_there,
+        when_a_registry_is_read_then_its_password_is_not_there,
+        when_what_was_read_of_them_is_sent_back_then_nothing_changes,
+        when_they_are_wrong_then_every_field_is_named,
+        when_an_application_uses_them_then_they_are_protected,
+        when_a_set_is_pruned_then_they_go_with_their_users;
     tenants:
         when_a_token_is_for_one_tenant_then_every_other_is_closed,
         when_there_is_no_token_then_only_the_version_is_told,

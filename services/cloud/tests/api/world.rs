@@ -16,9 +16,11 @@ use baetyl_pki::Sealer;
 use baetyl_proto::cloud::v1 as pb;
 use baetyl_proto::cloud::v1::application_service_client::ApplicationServiceClient;
 use baetyl_proto::cloud::v1::apply_service_client::ApplyServiceClient;
+use baetyl_proto::cloud::v1::certificate_service_client::CertificateServiceClient;
 use baetyl_proto::cloud::v1::configuration_service_client::ConfigurationServiceClient;
 use baetyl_proto::cloud::v1::namespace_service_client::NamespaceServiceClient;
 use baetyl_proto::cloud::v1::node_service_client::NodeServiceClient;
+use baetyl_proto::cloud::v1::registry_service_client::RegistryServiceClient;
 use baetyl_proto::cloud::v1::revision_service_client::RevisionServiceClient;
 use baetyl_proto::cloud::v1::secret_service_client::SecretServiceClient;
 use baetyl_proto::cloud::v1::system_service_client::SystemServiceClient;
@@ -81,6 +83,8 @@ pub(crate) struct Clients {
     pub(crate) applications: ApplicationServiceClient<Line>,
     pub(crate) configurations: ConfigurationServiceClient<Line>,
     pub(crate) secrets: SecretServiceClient<Line>,
+    pub(crate) certificates: CertificateServiceClient<Line>,
+    pub(crate) registries: RegistryServiceClient<Line>,
     pub(crate) sets: ApplyServiceClient<Line>,
     pub(crate) revisions: RevisionServiceClient<Line>,
     pub(crate) tokens: TokenServiceClient<Line>,
@@ -166,6 +170,8 @@ impl World {
             applications: ApplicationServiceClient::new(line()),
             configurations: ConfigurationServiceClient::new(line()),
             secrets: SecretServiceClient::new(line()),
+            certificates: CertificateServiceClient::new(line()),
+            registries: RegistryServiceClient::new(line()),
             sets: ApplyServiceClient::new(line()),
             revisions: RevisionServiceClient::new(line()),
             tokens: TokenServiceClient::new(line()),

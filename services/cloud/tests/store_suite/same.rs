@@ -14,7 +14,12 @@ use proptest::prelude::*;
 use crate::given::{Folder, first, key_in, namespace, next, record_in, revision};
 
 const TENANTS: [&str; 2] = ["a1", "b1"];
-const KINDS: [Kind; 3] = [Kind::Configuration, Kind::Secret, Kind::Application];
+const KINDS: [Kind; 4] = [
+    Kind::Configuration,
+    Kind::Secret,
+    Kind::Certificate,
+    Kind::Application,
+];
 const NAMES: [&str; 2] = ["one", "two"];
 const RECORDS: [&str; 4] = ["", "x", "x/1", "y"];
 const TABLES: [Table; 2] = [Table::Report, Table::System];

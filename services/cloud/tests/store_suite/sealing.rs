@@ -67,6 +67,27 @@ async fn when_secrets_are_written_then_no_file_shows_them() {
 }
 
 #[tokio::test]
+async fn when_certificates_and_registries_are_written_then_no_file_shows_them() {
+    for kind in [Kind::Certificate, Kind::Registry] {
+        let folder = Folder::new();
+        let store = folder.open().await;
+        let hidden = key(kind, "hidden");
+        let one = created(&store, &hidden, CANARY).await;
+        write(&store, [put(&next(&one, format!("{CANARY} again")))])
+            .await
+            .unwrap();
+        created(&store, &configuration("limits"), SPARROW).await;
+
+        assert_eq!(occurrences(&folder, CANARY), 0, "{kind}");
+        assert!(occurrences(&folder, SPARROW) >= 1);
+        let found = store.get_revision(&hidden, one.revision).await.unwrap();
+        assert_eq!(found, Some(one));
+        store.close().await;
+        assert_eq!(occurrences(&folder, CANARY), 0, "{kind}");
+    }
+}
+
+#[tokio::test]
 async fn when_values_are_printed_for_developers_then_bodies_are_hidden() {
     let stored = crate::given::first(&key(Kind::Secret, "password"), CANARY);
     let system = record_in("*", Table::System, "ca");

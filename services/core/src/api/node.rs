@@ -12,14 +12,13 @@ use baetyl_proto::resource::v1::NodeProperties as WireProperties;
 use baetyl_service_kit::fault;
 use baetyl_service_kit::shutdown::Shutdown;
 use baetyl_shadow::{Properties, PropertySet};
+use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use futures::{FutureExt as _, StreamExt as _};
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status};
 
 use super::ApiParts;
-use crate::follow;
-use crate::machine::Machine;
+use crate::machines::Machines;
 use crate::properties::NodeProperties;
 use crate::status::NodeState;
 use crate::value;
@@ -27,7 +26,7 @@ use crate::value;
 /// The service.
 pub(super) struct NodeApi {
     node: NodeState,
-    machine: Arc<Machine>,
+    machines: Machines,
     properties: Arc<NodeProperties>,
     shutdown: Shutdown,
 }
@@ -36,7 +35,7 @@ impl NodeApi {
     pub(super) fn new(parts: &ApiParts, shutdown: Shutdown) -> Self {
         Self {
             node: parts.node.clone(),
-            machine: parts.machine.clone(),
+            machines: parts.machines.clone(),
             properties: parts.properties.clone(),
             shutdown,
         }
@@ -74,8 +73,7 @@ impl NodeService for NodeApi {
         &self,
         _request: Request<GetNodeStatsRequest>,
     ) -> Result<Response<GetNodeStatsResponse>, Status> {
-        let sampled = follow::sample(&self.machine).map(|sample| sample.into_iter().collect());
-        let machines = sampled.await;
+        let machines = self.machines.clone().sample().await;
         Ok(Response::new(GetNodeStatsResponse { machines }))
     }
 

@@ -9,6 +9,13 @@ use crate::store::Memory;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+fn daily() -> Issuance {
+    Issuance {
+        lifetime: DAY,
+        function_hosts: Vec::new(),
+    }
+}
+
 fn identity() -> NodeIdentityFile {
     NodeIdentityFile::try_from(&NodeIdentity {
         authorities: vec![vec![1].into()],
@@ -27,8 +34,8 @@ fn when_it_is_opened_again_then_it_is_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(Box::new(Memory::new()), &folder.path().join("key")).unwrap();
 
-    let first = NodeAuthority::open(&store, &identity(), DAY).unwrap();
-    let second = NodeAuthority::open(&store, &identity(), DAY).unwrap();
+    let first = NodeAuthority::open(&store, &identity(), daily()).unwrap();
+    let second = NodeAuthority::open(&store, &identity(), daily()).unwrap();
 
     assert_eq!(first.certificate_pem(), second.certificate_pem());
 }
@@ -37,7 +44,7 @@ fn when_it_is_opened_again_then_it_is_the_same() {
 async fn when_a_workload_is_certified_then_its_certificate_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(Box::new(Memory::new()), &folder.path().join("key")).unwrap();
-    let authority = Arc::new(NodeAuthority::open(&store, &identity(), DAY).unwrap());
+    let authority = Arc::new(NodeAuthority::open(&store, &identity(), daily()).unwrap());
 
     let issued = WorkloadIssuer(authority)
         .issue("sensors", "window")
@@ -69,7 +76,7 @@ async fn when_a_workload_is_certified_then_its_certificate_says_so() {
 async fn when_a_name_is_none_then_nothing_is_issued() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(Box::new(Memory::new()), &folder.path().join("key")).unwrap();
-    let authority = Arc::new(NodeAuthority::open(&store, &identity(), DAY).unwrap());
+    let authority = Arc::new(NodeAuthority::open(&store, &identity(), daily()).unwrap());
 
     let issued = WorkloadIssuer(authority).issue("../escape", "window").await;
 

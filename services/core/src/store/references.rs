@@ -17,6 +17,10 @@ pub enum BodyKind {
     Configuration,
     /// A secret; sealed on disk.
     Secret,
+    /// A certificate with its private key; sealed on disk.
+    Certificate,
+    /// Credentials of an image registry; sealed on disk.
+    Registry,
 }
 
 impl BodyKind {
@@ -27,13 +31,20 @@ impl BodyKind {
             Self::Application => "application",
             Self::Configuration => "configuration",
             Self::Secret => "secret",
+            Self::Certificate => "certificate",
+            Self::Registry => "registry",
         }
     }
 
     fn parse(word: &str) -> Option<Self> {
-        [Self::Application, Self::Configuration, Self::Secret]
-            .into_iter()
-            .find(|kind| kind.word() == word)
+        let all = [
+            Self::Application,
+            Self::Configuration,
+            Self::Secret,
+            Self::Certificate,
+            Self::Registry,
+        ];
+        all.into_iter().find(|kind| kind.word() == word)
     }
 }
 

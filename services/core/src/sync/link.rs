@@ -210,12 +210,13 @@ impl Link {
         self.parts.desired.apply().await?;
         let read = |store: &Store| Ok((store.stamp()?, store.converged()?));
         let (held, converged) = self.parts.store.run(read).await?;
+        let features = self.parts.engine.features();
         Ok(Greeting {
             node_uid: self.parts.identity.current().document.node_uid.to_string(),
             held,
             converged,
             core_version: self.parts.version.clone(),
-            features: super::features(),
+            features: features.iter().map(ToString::to_string).collect(),
             incarnation: self.parts.incarnation.clone(),
         })
     }

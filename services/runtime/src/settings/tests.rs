@@ -87,3 +87,27 @@ fn when_workers_are_started_then_they_see_only_what_is_named() {
     assert!(!environment.contains_key("BAETYL_INSTANCE"));
     assert_eq!(settings.attach_uri(), "https://127.0.0.1:9012");
 }
+
+#[test]
+fn when_the_configuration_names_no_instance_then_the_pod_does() {
+    let mut shared = config();
+    shared.instance = String::new();
+    let pod = format!("{}.sensors-6d4f7b9c8-x2z9q", "a".repeat(40));
+    let environment = BTreeMap::from([
+        ("BAETYL_INSTANCE_ID".to_owned(), pod),
+        ("BAETYL_RUN_MODE".to_owned(), "kube".to_owned()),
+    ]);
+
+    let settings = Settings::try_new(shared.clone(), &environment).unwrap();
+
+    assert_eq!(settings.config.instance.len(), 40);
+    assert!(
+        settings
+            .config
+            .instance
+            .ends_with(".sensors-6d4f7b9c8-x2z9q")
+    );
+    assert_eq!(settings.environment["BAETYL_RUN_MODE"], "kube");
+    assert!(settings.is_in_pod());
+    assert!(Settings::try_new(shared, &BTreeMap::new()).is_err());
+}

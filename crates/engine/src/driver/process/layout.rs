@@ -131,7 +131,9 @@ impl Layout {
     fn base(&self, kind: InputKind) -> PathBuf {
         match kind {
             InputKind::Configuration => self.data.join("apps"),
-            InputKind::Secret => self.secret.join("apps"),
+            InputKind::Secret | InputKind::Certificate | InputKind::Registry => {
+                self.secret.join("apps")
+            }
         }
     }
 

@@ -173,7 +173,7 @@ async fn write_credentials(
 fn access(input: &InputKey) -> Access {
     match input.kind {
         InputKind::Configuration => Access::Shared,
-        InputKind::Secret => Access::Private,
+        InputKind::Secret | InputKind::Certificate | InputKind::Registry => Access::Private,
     }
 }
 

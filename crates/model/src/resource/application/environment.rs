@@ -7,7 +7,7 @@ use pb::env_var_source::Source;
 
 use super::service::check_passed_text;
 use crate::id::Kind;
-use crate::resource::configuration::check_key;
+use crate::resource::configuration::check_key_name;
 use crate::resource::metadata::check_name;
 use crate::violation::{Check, Path, reason};
 
@@ -57,11 +57,7 @@ fn check_source(value_from: &pb::EnvVarSource, path: &Path, check: &mut Check) {
     };
     let path = path.field(field);
     check_name(&reference.name, kind, &path.field("name"), check);
-    if reference.key.is_empty() {
-        check.add(&path.field("key"), reason::REQUIRED, "must be set");
-    } else {
-        check_key(&reference.key, &path.field("key"), check);
-    }
+    check_key_name(&reference.key, &path.field("key"), check);
 }
 
 fn check_variable_name(name: &str, path: &Path, check: &mut Check) {

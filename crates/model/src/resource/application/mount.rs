@@ -1,95 +1,14 @@
-//! Volumes of an application, and where its services see them.
-
-use std::collections::BTreeMap;
+//! Where the services of an application see its volumes.
 
 use baetyl_proto::resource::v1 as pb;
-use pb::volume::Source;
 
 use super::service::{Around, check_folder};
-use crate::id::{Inner, Kind, check_name as check_id};
-use crate::resource::metadata::check_name;
+use super::volume::VolumeKind;
 use crate::violation::{Check, Path, reason};
 
-const MAX_VOLUMES: usize = 64;
 const MAX_MOUNTS: usize = 64;
-const MAX_VOLUME_NAME: usize = 63;
 
-/// Whether a volume can be written to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum VolumeKind {
-    /// A configuration or secret: read-only.
-    Files,
-    /// A folder.
-    Folder,
-}
-
-/// Returns the volumes by name.
-pub(super) fn normalise_volumes(
-    volumes: &mut [pb::Volume],
-    path: &Path,
-    check: &mut Check,
-) -> BTreeMap<String, VolumeKind> {
-    check.count(path, volumes.len(), MAX_VOLUMES);
-    let mut found = BTreeMap::new();
-    for (index, volume) in volumes.iter_mut().take(MAX_VOLUMES).enumerate() {
-        let path = path.index(index);
-        let kind = check_source(volume, &path, check);
-        normalise_on_change(volume, kind, &path.field("onChange"), check);
-        let name = path.field("name");
-        if volume.name.is_empty() {
-            check.add(&name, reason::REQUIRED, "must be set");
-            continue;
-        }
-        if let Err(error) = check_id(&volume.name, Inner::Dashes, 1, MAX_VOLUME_NAME) {
-            check.add(&name, error.reason, error.description);
-        }
-        if found.insert(volume.name.clone(), kind).is_some() {
-            check.duplicate(&name, "a volume of that name");
-        }
-    }
-    found
-}
-
-fn check_source(volume: &pb::Volume, path: &Path, check: &mut Check) -> VolumeKind {
-    match &volume.source {
-        None => {
-            let description = "must have config, secret, hostPath, emptyDir or persistent";
-            check.add(path, reason::REQUIRED, description);
-            VolumeKind::Folder
-        }
-        Some(Source::Config(config)) => {
-            let path = path.field("config").field("name");
-            check_name(&config.name, Kind::Configuration, &path, check);
-            VolumeKind::Files
-        }
-        Some(Source::Secret(secret)) => {
-            let path = path.field("secret").field("name");
-            check_name(&secret.name, Kind::Secret, &path, check);
-            VolumeKind::Files
-        }
-        Some(Source::HostPath(host)) => {
-            check_absolute(&host.path, &path.field("hostPath").field("path"), check);
-            VolumeKind::Folder
-        }
-        Some(Source::EmptyDir(_) | Source::Persistent(_)) => VolumeKind::Folder,
-    }
-}
-
-fn normalise_on_change(volume: &mut pb::Volume, kind: VolumeKind, path: &Path, check: &mut Check) {
-    match (kind, pb::OnChange::try_from(volume.on_change)) {
-        (VolumeKind::Files, Ok(pb::OnChange::Unspecified)) => {
-            volume.set_on_change(pb::OnChange::Reload);
-        }
-        (VolumeKind::Files, Ok(pb::OnChange::Reload | pb::OnChange::Restart))
-        | (VolumeKind::Folder, Ok(pb::OnChange::Unspecified)) => {}
-        (VolumeKind::Folder, Ok(pb::OnChange::Reload | pb::OnChange::Restart)) => {
-            check.absent(path, true, "belongs to configurations and secrets");
-        }
-        (_, Err(_)) => check.add(path, reason::UNKNOWN_VALUE, "must be reload or restart"),
-    }
-}
-
-pub(super) fn normalise_mounts(
+pub(super) fn normalise(
     mounts: &mut [pb::VolumeMount],
     around: &Around<'_>,
     path: &Path,
@@ -99,8 +18,9 @@ pub(super) fn normalise_mounts(
     for (index, mount) in mounts.iter_mut().take(MAX_MOUNTS).enumerate() {
         let path = path.index(index);
         let name = path.field("name");
-        match around.volumes.get(&mount.name) {
-            Some(VolumeKind::Files) => mount.read_only = true,
+        let kind = around.volumes.get(&mount.name).copied();
+        match kind {
+            Some(VolumeKind::Files { .. }) => mount.read_only = true,
             Some(VolumeKind::Folder) => {}
             None if mount.name.is_empty() => check.add(&name, reason::REQUIRED, "must be set"),
             None => check.add(&name, reason::UNKNOWN_NAME, "no volume has that name"),
@@ -108,13 +28,41 @@ pub(super) fn normalise_mounts(
         check_absolute(&mount.mount_path, &path.field("mountPath"), check);
         let trimmed = mount.mount_path.trim_end_matches('/').len();
         mount.mount_path.truncate(trimmed.max(1));
+        if !mount.sub_path.is_empty() {
+            check_sub_path(&mount.sub_path, kind, around, &path.field("subPath"), check);
+        }
     }
     check_overlaps(mounts, around, path, check);
 }
 
+fn check_sub_path(
+    sub_path: &str,
+    kind: Option<VolumeKind>,
+    around: &Around<'_>,
+    path: &Path,
+    check: &mut Check,
+) {
+    around.scene.only_in_container(path, true, check);
+    if !around.scene.is_container() {
+        return;
+    }
+    check_folder(sub_path, path, check);
+    let is_plain = sub_path
+        .split('/')
+        .all(|part| !part.is_empty() && part != ".");
+    if !is_plain {
+        let description = "must be a relative path inside the volume";
+        check.add(path, reason::INVALID_FORMAT, description);
+    }
+    if kind == Some(VolumeKind::Files { reloads: true }) {
+        let description = "does not follow a reload; the volume must say onChange: restart";
+        check.add(path, reason::CONFLICT, description);
+    }
+}
+
 /// Refuses two mounts at one path and, where mounts are links in a folder, one inside another.
 fn check_overlaps(mounts: &[pb::VolumeMount], around: &Around<'_>, path: &Path, check: &mut Check) {
-    let is_container = around.kind == Some(pb::ApplicationType::Container);
+    let is_container = around.scene.is_container();
     for (index, mount) in mounts.iter().take(MAX_MOUNTS).enumerate() {
         let path = path.index(index).field("mountPath");
         let mount_path = mount.mount_path.as_str();
@@ -132,7 +80,7 @@ fn check_overlaps(mounts: &[pb::VolumeMount], around: &Around<'_>, path: &Path, 
 }
 
 /// Checks the absolute path of something below the root folder.
-fn check_absolute(folder: &str, path: &Path, check: &mut Check) {
+pub(super) fn check_absolute(folder: &str, path: &Path, check: &mut Check) {
     if folder.is_empty() {
         check.add(path, reason::REQUIRED, "must be set");
         return;

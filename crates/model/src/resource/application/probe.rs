@@ -3,7 +3,7 @@
 use baetyl_proto::resource::v1 as pb;
 use pb::probe::Check as Action;
 
-use super::service::{check_command, check_passed_text};
+use super::service::{Scene, check_command, check_passed_text};
 use crate::violation::{Check, Path, reason};
 
 /// The ports that a probe may ask by name.
@@ -42,20 +42,47 @@ const FAILURES: Bounds = Bounds {
     default: 3,
 };
 
-pub(super) fn normalise_all(service: &mut pb::Service, path: &Path, check: &mut Check) {
+/// The schemes of a check over HTTP.
+const SCHEMES: [&str; 2] = ["HTTP", "HTTPS"];
+
+pub(super) fn normalise_all(
+    service: &mut pb::Service,
+    scene: &Scene,
+    path: &Path,
+    check: &mut Check,
+) {
     let ports = service.ports.as_slice();
-    if let Some(probe) = &mut service.liveness_probe {
-        let path = path.field("livenessProbe");
+    let probes = [
+        ("livenessProbe", &mut service.liveness_probe, true),
+        ("readinessProbe", &mut service.readiness_probe, false),
+        ("startupProbe", &mut service.startup_probe, true),
+    ];
+    for (field, probe, is_single) in probes {
+        let Some(probe) = probe else {
+            continue;
+        };
+        let path = path.field(field);
         normalise(probe, ports, &path, check);
-        check_single_success(probe, &path, check);
+        if let Some(Action::HttpGet(get)) = &mut probe.check {
+            let path = path.field("httpGet").field("scheme");
+            normalise_scheme(&mut get.scheme, scene, &path, check);
+        }
+        if is_single {
+            check_single_success(probe, &path, check);
+        }
     }
-    if let Some(probe) = &mut service.readiness_probe {
-        normalise(probe, ports, &path.field("readinessProbe"), check);
+}
+
+fn normalise_scheme(scheme: &mut String, scene: &Scene, path: &Path, check: &mut Check) {
+    scene.only_in_container(path, !scheme.is_empty(), check);
+    if !scene.is_container() {
+        return;
     }
-    if let Some(probe) = &mut service.startup_probe {
-        let path = path.field("startupProbe");
-        normalise(probe, ports, &path, check);
-        check_single_success(probe, &path, check);
+    if scheme.is_empty() {
+        "HTTP".clone_into(scheme);
+    }
+    if !SCHEMES.contains(&scheme.as_str()) {
+        check.add(path, reason::UNKNOWN_VALUE, "must be HTTP or HTTPS");
     }
 }
 

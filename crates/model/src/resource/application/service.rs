@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use baetyl_proto::resource::v1 as pb;
 
-use super::mount::VolumeKind;
-use super::{environment, function, mount, port, probe};
+use super::volume::VolumeKind;
+use super::{environment, function, mount, port, probe, resources, security};
 use crate::duration::{self, Bounds};
 use crate::id::{Kind, ServiceName};
-use crate::quantity::Quantity;
 use crate::resource::metadata::check_name;
 use crate::violation::{Check, Path, reason};
 
 const MAX_ARGUMENTS: usize = 256;
+const MAX_COMMAND: usize = 64;
 /// What Linux passes to a program in one argument, its end counted.
-pub(super) const MAX_ARGUMENT_BYTES: usize = 128 * 1024 - 1;
+const MAX_ARGUMENT_BYTES: usize = 128 * 1024 - 1;
 const MAX_PATH_BYTES: usize = 4095;
 const MAX_IMAGE_BYTES: usize = 1024;
 
@@ -25,36 +25,57 @@ const STOP_GRACE_PERIOD: Bounds = Bounds {
     default: Duration::from_secs(10),
 };
 
+/// What the parts of an application must know of it.
+pub(super) struct Scene {
+    pub(super) kind: Option<pb::ApplicationType>,
+    pub(super) workload: pb::Workload,
+    /// The most instances that there may be.
+    pub(super) most_replicas: u32,
+    pub(super) is_on_host_network: bool,
+}
+
+impl Scene {
+    pub(super) fn is_container(&self) -> bool {
+        self.kind == Some(pb::ApplicationType::Container)
+    }
+
+    /// Refuses what only containers have.
+    pub(super) fn only_in_container(&self, path: &Path, is_set: bool, check: &mut Check) {
+        if self.kind.is_some() && !self.is_container() {
+            check.absent(path, is_set, "belongs to container applications");
+        }
+    }
+
+    /// Whether instances run to their end.
+    fn ends(&self) -> bool {
+        match self.workload {
+            pb::Workload::Job | pb::Workload::Cronjob => true,
+            pb::Workload::Unspecified
+            | pb::Workload::Deployment
+            | pb::Workload::Statefulset
+            | pb::Workload::Daemonset => false,
+        }
+    }
+}
+
 /// What a service must know of its application.
 pub(super) struct Around<'a> {
-    pub(super) kind: Option<pb::ApplicationType>,
-    pub(super) is_job: bool,
-    pub(super) replicas: u32,
+    pub(super) scene: &'a Scene,
     pub(super) volumes: &'a BTreeMap<String, VolumeKind>,
+    /// Whether it runs before the others.
+    pub(super) is_init: bool,
 }
 
 /// What must be unique among the services of an application.
 #[derive(Default)]
 pub(super) struct Seen {
     names: BTreeSet<String>,
-    /// Protocol and number.
+    /// Protocol and number, on the machine.
     pub(super) host_ports: BTreeSet<(String, u32)>,
-}
-
-/// Configurations and secrets whose change restarts the service.
-pub(super) fn restarting_uses(service: &pb::Service) -> impl Iterator<Item = (Kind, &str)> {
-    let program = service.program.as_ref();
-    let program = program.map(|program| program.configuration.as_str());
-    let code = service
-        .code
-        .as_ref()
-        .map(|code| code.configuration.as_str());
-    program
-        .filter(|name| !name.is_empty())
-        .into_iter()
-        .chain(code)
-        .map(|name| (Kind::Configuration, name))
-        .chain(service.env.iter().filter_map(environment::reference))
+    /// Protocol and number, of the application's Service in the cluster.
+    pub(super) service_ports: BTreeSet<(String, u32)>,
+    /// What the first service says of its ends.
+    restart_policy: Option<pb::RestartPolicy>,
 }
 
 pub(super) fn normalise(
@@ -65,24 +86,30 @@ pub(super) fn normalise(
     check: &mut Check,
 ) {
     check_service_name(&service.name, &mut seen.names, &path.field("name"), check);
-    check_what_runs(service, around, path, check);
+    check_what_runs(service, around.scene, path, check);
+    normalise_container(service, around.scene, path, check);
 
     check_arguments(&service.args, &path.field("args"), check);
     environment::check(&service.env, &path.field("env"), check);
-    port::normalise(
-        &mut service.ports,
-        around,
-        seen,
-        &path.field("ports"),
-        check,
-    );
     let mounts = path.field("volumeMounts");
-    mount::normalise_mounts(&mut service.volume_mounts, around, &mounts, check);
+    mount::normalise(&mut service.volume_mounts, around, &mounts, check);
     if let Some(resources) = &service.resources {
-        check_resources(resources, &path.field("resources"), check);
+        resources::check(
+            resources,
+            around.scene.kind,
+            &path.field("resources"),
+            check,
+        );
     }
-    probe::normalise_all(service, path, check);
-    normalise_restart_policy(service, around.is_job, &path.field("restartPolicy"), check);
+    if around.is_init {
+        check_before(service, path, check);
+    } else {
+        let ports = path.field("ports");
+        port::normalise(&mut service.ports, around, seen, &ports, check);
+        probe::normalise_all(service, around.scene, path, check);
+        let policy = path.field("restartPolicy");
+        normalise_restart_policy(service, around.scene, seen, &policy, check);
+    }
     check_folder(&service.working_dir, &path.field("workingDir"), check);
     let grace = path.field("stopGracePeriod");
     duration::normalise(
@@ -91,6 +118,21 @@ pub(super) fn normalise(
         &grace,
         check,
     );
+}
+
+/// Refuses what has no meaning for a container that ends before the others start.
+fn check_before(service: &pb::Service, path: &Path, check: &mut Check) {
+    let why = "an init service ends before the services start";
+    let fields = [
+        ("ports", !service.ports.is_empty()),
+        ("livenessProbe", service.liveness_probe.is_some()),
+        ("readinessProbe", service.readiness_probe.is_some()),
+        ("startupProbe", service.startup_probe.is_some()),
+        ("restartPolicy", service.restart_policy != 0),
+    ];
+    for (field, is_set) in fields {
+        check.absent(&path.field(field), is_set, why);
+    }
 }
 
 fn check_service_name(name: &str, seen: &mut BTreeSet<String>, path: &Path, check: &mut Check) {
@@ -107,24 +149,21 @@ fn check_service_name(name: &str, seen: &mut BTreeSet<String>, path: &Path, chec
 }
 
 /// Checks what differs by the type of the application.
-fn check_what_runs(service: &mut pb::Service, around: &Around<'_>, path: &Path, check: &mut Check) {
-    let Some(kind) = around.kind else {
+fn check_what_runs(service: &mut pb::Service, scene: &Scene, path: &Path, check: &mut Check) {
+    let Some(kind) = scene.kind else {
         return;
     };
     let is_process = kind == pb::ApplicationType::Process;
-    let is_container = kind == pb::ApplicationType::Container;
-    let is_function = kind == pb::ApplicationType::Function;
 
     let image = path.field("image");
-    match (is_container, service.image.is_empty()) {
+    match (scene.is_container(), service.image.is_empty()) {
         (true, true) => check.add(
             &image,
             reason::REQUIRED,
             "must be set in a container application",
         ),
-        (false, false) => check.absent(&image, true, "belongs to container applications"),
+        (false, _) => scene.only_in_container(&image, !service.image.is_empty(), check),
         (true, false) => check_image(&service.image, &image, check),
-        (false, true) => {}
     }
     let program = path.field("program");
     match (is_process, &service.program) {
@@ -137,7 +176,7 @@ fn check_what_runs(service: &mut pb::Service, around: &Around<'_>, path: &Path, 
         (true, Some(given)) => check_program(given, &program, check),
         (false, None) => {}
     }
-    if is_function {
+    if kind == pb::ApplicationType::Function {
         let why = "a function service is started by its runtime and has none";
         check.absent(&path.field("args"), !service.args.is_empty(), why);
         check.absent(&path.field("ports"), !service.ports.is_empty(), why);
@@ -145,6 +184,46 @@ fn check_what_runs(service: &mut pb::Service, around: &Around<'_>, path: &Path, 
     } else {
         function::check_absent(service, path, check);
     }
+}
+
+/// Fills and checks what only containers have.
+fn normalise_container(service: &mut pb::Service, scene: &Scene, path: &Path, check: &mut Check) {
+    let command = path.field("command");
+    let policy = path.field("imagePullPolicy");
+    scene.only_in_container(&command, !service.command.is_empty(), check);
+    scene.only_in_container(&policy, service.image_pull_policy != 0, check);
+    let devices = path.field("devices");
+    scene.only_in_container(&devices, !service.devices.is_empty(), check);
+
+    let security_path = path.field("security");
+    if scene.kind == Some(pb::ApplicationType::Process) {
+        let why = "belongs to container and function applications";
+        check.absent(&security_path, service.security.is_some(), why);
+    } else if let Some(given) = &mut service.security {
+        security::normalise_container(given, &security_path, check);
+    }
+    if !scene.is_container() {
+        return;
+    }
+    if !service.command.is_empty() {
+        check.count(&command, service.command.len(), MAX_COMMAND);
+        check_command(&service.command, &command, check);
+    }
+    match pb::ImagePullPolicy::try_from(service.image_pull_policy) {
+        Ok(pb::ImagePullPolicy::Unspecified) => {
+            service.set_image_pull_policy(pb::ImagePullPolicy::IfNotPresent);
+        }
+        Ok(
+            pb::ImagePullPolicy::Always
+            | pb::ImagePullPolicy::IfNotPresent
+            | pb::ImagePullPolicy::Never,
+        ) => {}
+        Err(_) => {
+            let description = "must be always, if_not_present or never";
+            check.add(&policy, reason::UNKNOWN_VALUE, description);
+        }
+    }
+    security::check_devices(service, path, check);
 }
 
 fn check_image(image: &str, path: &Path, check: &mut Check) {
@@ -210,66 +289,37 @@ pub(super) fn check_folder(folder: &str, path: &Path, check: &mut Check) {
     }
 }
 
-fn check_resources(resources: &pb::Resources, path: &Path, check: &mut Check) {
-    let limits = quantities(&resources.limits, &path.field("limits"), check);
-    let requests_path = path.field("requests");
-    let requests = quantities(&resources.requests, &requests_path, check);
-    for (resource, request) in requests {
-        if limits.get(resource).is_some_and(|limit| request > *limit) {
-            let description = "must not be more than the limit";
-            check.add(
-                &requests_path.field(resource),
-                reason::OUT_OF_BOUNDS,
-                description,
-            );
-        }
-    }
-}
-
-fn quantities<'a>(
-    texts: &'a BTreeMap<String, String>,
-    path: &Path,
-    check: &mut Check,
-) -> BTreeMap<&'a str, Quantity> {
-    let mut found = BTreeMap::new();
-    for (resource, text) in texts {
-        let path = path.field(resource);
-        if resource != "cpu" && resource != "memory" {
-            check.add(&path, reason::UNKNOWN_VALUE, "must be cpu or memory");
-            continue;
-        }
-        match Quantity::parse(text) {
-            Ok(quantity) if quantity.is_zero() => {
-                check.add(&path, reason::OUT_OF_BOUNDS, "must be more than nothing");
-            }
-            Ok(quantity) => {
-                found.insert(resource.as_str(), quantity);
-            }
-            Err(error) => check.add(&path, reason::INVALID_QUANTITY, error.to_string()),
-        }
-    }
-    found
-}
-
 fn normalise_restart_policy(
     service: &mut pb::Service,
-    is_job: bool,
+    scene: &Scene,
+    seen: &mut Seen,
     path: &Path,
     check: &mut Check,
 ) {
     match pb::RestartPolicy::try_from(service.restart_policy) {
-        Ok(pb::RestartPolicy::Unspecified) => service.set_restart_policy(if is_job {
+        Ok(pb::RestartPolicy::Unspecified) => service.set_restart_policy(if scene.ends() {
             pb::RestartPolicy::OnFailure
         } else {
             pb::RestartPolicy::Always
         }),
         Ok(pb::RestartPolicy::Always) => {
-            check.absent(path, is_job, "a job ends; use on_failure or never");
+            let why = "a job ends; use on_failure or never";
+            check.absent(path, scene.ends(), why);
         }
-        Ok(pb::RestartPolicy::OnFailure | pb::RestartPolicy::Never) => {}
+        Ok(pb::RestartPolicy::OnFailure | pb::RestartPolicy::Never) => {
+            let is_kept = scene.is_container() && !scene.ends();
+            check.absent(path, is_kept, "only containers of jobs may end");
+        }
         Err(_) => {
             let description = "must be always, on_failure or never";
             check.add(path, reason::UNKNOWN_VALUE, description);
+            return;
         }
+    }
+    let policy = service.restart_policy();
+    let first = *seen.restart_policy.get_or_insert(policy);
+    if scene.is_container() && scene.ends() && policy != first {
+        let description = "must be the same in all services, which share one pod";
+        check.add(path, reason::CONFLICT, description);
     }
 }

@@ -28,7 +28,11 @@ fn probes() -> impl Strategy<Value = Option<pb::Probe>> {
     let check = option::of(prop_oneof![
         command.prop_map(|command| pb::probe::Check::Exec(pb::ExecAction { command })),
         ("[a-z/]{0,3}", "[0-9a]{0,5}").prop_map(|(path, port)| {
-            pb::probe::Check::HttpGet(pb::HttpGetAction { path, port })
+            pb::probe::Check::HttpGet(pb::HttpGetAction {
+                path,
+                port,
+                ..Default::default()
+            })
         }),
     ]);
     option::of(
@@ -68,8 +72,11 @@ fn volumes() -> impl Strategy<Value = pb::Volume> {
         prop_oneof![
             names().prop_map(|name| pb::volume::Source::Config(pb::ResourceRef { name })),
             names().prop_map(|name| pb::volume::Source::Secret(pb::ResourceRef { name })),
-            Just(pb::volume::Source::EmptyDir(pb::EmptyDir {})),
-            "/[a-z./]{0,4}".prop_map(|path| pb::volume::Source::HostPath(pb::HostPath { path })),
+            Just(pb::volume::Source::EmptyDir(pb::EmptyDir::default())),
+            "/[a-z./]{0,4}".prop_map(|path| pb::volume::Source::HostPath(pb::HostPath {
+                path,
+                ..Default::default()
+            })),
         ],
     );
     ("[a-c]", source, 0_i32..3).prop_map(|(name, source, on_change)| pb::Volume {
@@ -93,7 +100,7 @@ fn services() -> impl Strategy<Value = pb::Service> {
         ("[a-c]", "/[a-c/]{1,3}").prop_map(|(name, mount_path)| pb::VolumeMount {
             name,
             mount_path,
-            read_only: false,
+            ..Default::default()
         }),
         0..2,
     );
@@ -155,6 +162,81 @@ fn applications() -> impl Strategy<Value = pb::Application> {
         )
 }
 
+fn containers() -> impl Strategy<Value = pb::Application> {
+    let service = (
+        names(),
+        0_u32..3,
+        0_u32..3,
+        0_i32..4,
+        "(cpu|nvidia.com/gpu)",
+        "[0-2]m?",
+    );
+    let service = service.prop_map(
+        |(name, number, service_port, restart_policy, resource, amount)| pb::Service {
+            name,
+            image: "image".to_owned(),
+            restart_policy,
+            ports: vec![pb::Port {
+                name: "http".to_owned(),
+                container_port: number,
+                service_port,
+                ..Default::default()
+            }],
+            resources: Some(pb::Resources {
+                limits: [(resource, amount)].into(),
+                requests: BTreeMap::new(),
+            }),
+            ..Default::default()
+        },
+    );
+    let cron = option::of("([0-9*/,-]{1,3} ){4}[0-6*]|@[a-z]{1,6}");
+    let size = option::of("[0-2]Gi|");
+    (
+        (names(), option::of(0_u32..3), 0_i32..6, vec(service, 1..3)),
+        (cron, size, option::of("[0-9]{1,3}%?"), vec(names(), 0..2)),
+        ("(Exists|Equal|)", "[a/]{0,2}"),
+    )
+        .prop_map(
+            |(
+                (name, replicas, workload, services),
+                (cron, size, budget, registries),
+                (operator, key),
+            )| pb::Application {
+                name,
+                r#type: pb::ApplicationType::Container.into(),
+                replicas,
+                workload,
+                services,
+                registries,
+                cron: cron.map(|schedule| pb::CronPolicy {
+                    schedule,
+                    ..Default::default()
+                }),
+                disruption_budget: budget.map(|min_available| pb::DisruptionBudget {
+                    min_available,
+                    ..Default::default()
+                }),
+                volumes: size
+                    .map(|size| pb::Volume {
+                        name: "data".to_owned(),
+                        source: Some(pb::volume::Source::Persistent(pb::PersistentFolder {
+                            size,
+                            ..Default::default()
+                        })),
+                        ..Default::default()
+                    })
+                    .into_iter()
+                    .collect(),
+                tolerations: vec![pb::Toleration {
+                    key,
+                    operator,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            },
+        )
+}
+
 /// Any message, right or wrong.
 pub(super) fn messages() -> impl Strategy<Value = Message> {
     let bytes = || btree_map("[a-c.]{0,3}", vec(any::<u8>(), 0..4), 0..3);
@@ -180,6 +262,25 @@ pub(super) fn messages() -> impl Strategy<Value = Message> {
             })
         }),
         3 => applications().prop_map(Message::Application),
+        3 => containers().prop_map(Message::Application),
+        1 => (names(), texts(), "[a-z]{0,2}", "[a-z]{0,2}").prop_map(|(name, labels, pem, key)| {
+            Message::Certificate(pb::Certificate {
+                name,
+                labels,
+                certificate_pem: pem,
+                private_key_pem: key,
+                ..Default::default()
+            })
+        }),
+        1 => (names(), "[a-z.:/0-9]{0,6}", "[a-z:]{0,2}").prop_map(|(name, address, text)| {
+            Message::Registry(pb::Registry {
+                name,
+                address,
+                username: text.clone(),
+                password: text,
+                ..Default::default()
+            })
+        }),
         1 => (names(), texts(), bytes()).prop_map(move |(name, data, binary)| {
             Message::Configuration(pb::Configuration {
                 name,

@@ -51,7 +51,12 @@ const YAML: &[Row] = &[
                 "must be one of container, function, helm, manifest, process, got \"functon\"; \
                  did you mean function?",
             ),
-            ("workload", 2, 11, "must be one of deployment, job, got 2"),
+            (
+                "workload",
+                2,
+                11,
+                "must be one of deployment, job, statefulset, daemonset, cronjob, got 2",
+            ),
             (
                 "services[0].restartPolicy",
                 3,

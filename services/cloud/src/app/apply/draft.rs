@@ -6,7 +6,7 @@ use baetyl_model::{Kind, Message, Name, NamespaceName, Resource, Violation};
 
 use super::Action;
 use crate::app::write::check_etag;
-use crate::app::{App, View, key_of};
+use crate::app::{App, View, check, key_of};
 use crate::auth::{Caller, default_namespace};
 use crate::error::Error;
 use crate::store::{Key, Stored};
@@ -118,11 +118,8 @@ impl App {
                 None => None,
             };
             let old = before.clone().map(View::of).transpose()?;
-            let resource = match &old {
-                None => Resource::try_new(message.clone()),
-                Some(old) => Resource::revise(message.clone(), &old.resource),
-            };
-            let resource = match resource {
+            let before_resource = old.as_ref().map(|old| &old.resource);
+            let resource = match check::resource(message.clone(), before_resource) {
                 Ok(resource) => resource,
                 Err(found) => {
                     violations.extend(found.into_iter().map(|one| inside(index, one)));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use baetyl_model::resource::OnChange;
 use baetyl_model::{Application, Input, Resource};
+use baetyl_proto::resource::v1::ApplicationType;
 
 use super::{Action, Draft};
 use crate::store::Key;
@@ -60,6 +61,16 @@ fn by_inputs(draft: &Draft, application: &Application, actions: &BTreeMap<&Key, 
         }
     };
     let (restart, reload) = (named(OnChange::Restart), named(OnChange::Reload));
+    let is_rendered = match application.application_type() {
+        ApplicationType::Helm | ApplicationType::Manifest => true,
+        ApplicationType::Container
+        | ApplicationType::Function
+        | ApplicationType::Process
+        | ApplicationType::Unspecified => false,
+    };
+    if is_rendered && !restart.is_empty() {
+        return format!("renders {restart} anew");
+    }
     match (restart.as_str(), reload.as_str()) {
         ("", "") => String::new(),
         ("", reload) => format!("reloads {reload} in place"),

@@ -11,7 +11,13 @@ use crate::error::Error;
 use crate::store::{Commit, Key, Precondition, Stored, Write};
 
 /// Users first, so that what only they use goes with them.
-const PRUNED: [Kind; 3] = [Kind::Application, Kind::Configuration, Kind::Secret];
+const PRUNED: [Kind; 5] = [
+    Kind::Application,
+    Kind::Configuration,
+    Kind::Secret,
+    Kind::Certificate,
+    Kind::Registry,
+];
 
 /// A resource that matches and is not in the set; of an input, without its body.
 pub(super) struct Pruned {

@@ -76,6 +76,7 @@ prop_compose! {
     fn application(index: usize)(
         selector in 0..SELECTORS.len(),
         kind in 0..KINDS.len(),
+        needs_cluster in any::<bool>(),
         age in 0..4_u64,
         revision in 1..4_u64,
         claims in prop::collection::btree_set(0..4_usize, 0..3),
@@ -89,6 +90,7 @@ prop_compose! {
             template_digest: Digest::of(format!("{index}").as_bytes()),
             create_time: UNIX_EPOCH + Duration::from_secs(age),
             kind: KINDS[kind],
+            needs_cluster,
             selector: Selector::parse(SELECTORS[selector]).unwrap(),
             inputs: inputs.into_iter().map(|one| (Kind::Secret, input_name(one))).collect(),
             claims: claims.into_iter().map(claim).collect(),
@@ -231,6 +233,7 @@ fn process(index: usize, age: u64) -> ApplicationFacts {
         template_digest: Digest::of(b"template"),
         create_time: UNIX_EPOCH + Duration::from_secs(age),
         kind: ApplicationType::Process,
+        needs_cluster: false,
         selector: Selector::parse("a = x").unwrap(),
         inputs: Vec::new(),
         claims: BTreeSet::new(),
@@ -296,4 +299,31 @@ fn when_labels_match_and_the_mode_does_not_then_it_is_said() {
     );
     assert_eq!(matches(&container, &node(0, 1, 0, true)), Match::Full);
     assert_eq!(matches(&container, &node(0, 2, 0, true)), Match::No);
+}
+
+#[test]
+fn when_types_meet_modes_then_only_those_that_run_there_match() {
+    let (process, function) = (ApplicationType::Process, ApplicationType::Function);
+    let (container, helm) = (ApplicationType::Container, ApplicationType::Helm);
+    let manifest = ApplicationType::Manifest;
+    // Type, whether it needs a cluster; whether it runs on process and on kube nodes.
+    let cases = [
+        (process, false, true, false),
+        (function, false, true, true),
+        (function, true, false, true),
+        (container, true, false, true),
+        (helm, false, false, true),
+        (manifest, false, false, true),
+    ];
+    for (kind, needs_cluster, on_process, on_kube) in cases {
+        let application = ApplicationFacts {
+            kind,
+            needs_cluster,
+            ..self::process(0, 1)
+        };
+        for (is_kube, expected) in [(false, on_process), (true, on_kube)] {
+            let found = matches(&application, &node(0, 1, 0, is_kube)) == Match::Full;
+            assert_eq!(found, expected, "{kind:?} {needs_cluster} {is_kube}");
+        }
+    }
 }

@@ -20,7 +20,7 @@ impl Place<'_> {
     fn is_sealed(&self) -> bool {
         match self {
             Self::Body(key, ..) => match key.kind {
-                Kind::Secret => true,
+                Kind::Secret | Kind::Certificate | Kind::Registry => true,
                 Kind::Namespace | Kind::Node | Kind::Application | Kind::Configuration => false,
             },
             Self::Record(key, _) => key.table == Table::System,
