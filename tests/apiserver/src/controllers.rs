@@ -4,7 +4,7 @@
 //! [`Controllers::start`] works on the server's [`Store`] in process, so that nothing of it stands
 //! in the request log. It keeps the rules that clients can see: surge and unavailability of
 //! rolling updates, ordered sets, back-off, probes, the words of conditions and events. What a
-//! container does is decided by its command: the small shell of [`shell`] runs the same scripts
+//! container does is decided by its command: the small shell of `shell` runs the same scripts
 //! as a busybox image.
 //!
 //! Time is [`Scene::speed`] times as fast as the wall clock, so that a back-off of ten seconds takes
@@ -12,10 +12,10 @@
 //!
 //! | module | plays |
 //! |---|---|
-//! | [`replicas`], [`deployment`], [`stateful`], [`daemon`], [`job`] | controllers of workloads |
-//! | [`claim`] | binding of PersistentVolumeClaims |
-//! | [`scheduler`] | which machine a pod gets |
-//! | [`kubelet`] | images, containers, probes, volumes, logs |
+//! | `replicas`, `deployment`, `stateful`, `daemon`, `job` | controllers of workloads |
+//! | `claim` | binding of PersistentVolumeClaims |
+//! | `scheduler` | which machine a pod gets |
+//! | `kubelet` | images, containers, probes, volumes, logs |
 
 mod claim;
 mod clock;

@@ -148,7 +148,7 @@ impl World for FakeWorld {
     }
 
     fn patience(&self) -> Duration {
-        Duration::from_secs(60)
+        Duration::from_secs(180)
     }
 
     fn deadline(&self) -> Duration {
