@@ -47,7 +47,7 @@ fn when_a_field_cannot_be_read_then_it_is_named() {
     );
 
     let mut wrong = item();
-    wrong.inputs[0].kind = "certificate".into();
+    wrong.inputs[0].kind = "module".into();
     assert!(
         Pin::parse(&wrong)
             .unwrap_err()
