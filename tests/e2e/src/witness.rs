@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use futures::{StreamExt as _, pin_mut};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::Api;
+use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use kube::{Client, ResourceExt as _};
 use tokio::sync::watch;
@@ -41,7 +42,8 @@ impl Witness {
         let telling = seen.clone();
         let mut watching = JoinSet::new();
         watching.spawn(async move {
-            let events = watcher::watcher(pods, how);
+            // Without a pause, a broken line would keep a thread busy.
+            let events = watcher::watcher(pods, how).default_backoff();
             pin_mut!(events);
             while let Some(event) = events.next().await {
                 if let Ok(event) = event {
