@@ -20,7 +20,7 @@ default:
 up *args: build
     @exec "{{ target }}/debug/baetyl" up "$@"
 
-# Runs every test; ends with the line "N passed, N failed".
+# Runs every test; ends with the line "N passed, N failed", and how many were skipped.
 test: setup build-all
     @cargo run --quiet -p xtask -- test
 
@@ -28,6 +28,10 @@ test: setup build-all
 smoke: setup build
     @cargo build --quiet -p baetyl-benches {{ unify }}
     @BAETYL_PROGRAM="{{ target }}/debug/baetyl" BAETYL_TOOLS="{{ tools }}" "{{ target }}/debug/smoke"
+
+# The scenarios of the engine for clusters, against the cluster of KUBECONFIG; see docs/kubernetes.md.
+e2e *args:
+    @cargo run --quiet -p baetyl-e2e {{ unify }} --bin e2e -- "$@"
 
 # What continuous integration runs: checks in order of cost, then the tests.
 ci: setup

@@ -10,6 +10,8 @@ use std::fmt;
 pub(crate) struct Counts {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
+    /// What this machine lacks something for, or what is left out with a reason.
+    pub(crate) skipped: u64,
 }
 
 impl Counts {
@@ -17,12 +19,17 @@ impl Counts {
     pub(crate) fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.skipped += other.skipped;
     }
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} passed, {} failed", self.passed, self.failed)
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        match self.skipped {
+            0 => Ok(()),
+            skipped => write!(f, ", {skipped} skipped"),
+        }
     }
 }
 
@@ -55,6 +62,7 @@ impl Runner {
                     let sums = rest.split_once(". ").map_or(rest, |(_, sums)| sums);
                     counts.passed += before(sums, " passed");
                     counts.failed += before(sums, " failed");
+                    counts.skipped += before(sums, " ignored");
                 }
             }
             Self::Unittest => read_unittest(line, counts),
@@ -64,6 +72,7 @@ impl Runner {
                     |rest: Option<&str>| rest.and_then(|rest| rest.parse().ok()).unwrap_or(0);
                 counts.passed += value(line.strip_prefix("pass "));
                 counts.failed += value(line.strip_prefix("fail "));
+                counts.skipped += value(line.strip_prefix("skipped "));
             }
             Self::Own => {
                 if let Some(own) = read_own(line) {
@@ -91,34 +100,53 @@ fn read_nextest(line: &str, counts: &mut Counts) {
         match what.trim() {
             "passed" => counts.passed += number,
             "failed" | "timed out" | "exec failed" => counts.failed += number,
+            "skipped" => counts.skipped += number,
             _ => {}
         }
     }
 }
 
-/// `Ran 5 tests in 0.1s`, and later `FAILED (failures=1, errors=2)`
+/// `Ran 5 tests in 0.1s`, and later `OK (skipped=1)` or `FAILED (failures=1, errors=2)`
 fn read_unittest(line: &str, counts: &mut Counts) {
     if let Some(rest) = line.strip_prefix("Ran ") {
         counts.passed += before(rest, " test");
-    } else if let Some(rest) = line.strip_prefix("FAILED (") {
-        let failed: u64 = rest
-            .trim_end_matches(')')
-            .split(',')
-            .filter_map(|part| part.trim().split_once('='))
-            .filter(|(what, _)| *what == "failures" || *what == "errors")
-            .filter_map(|(_, number)| number.parse::<u64>().ok())
-            .sum();
-        counts.passed = counts.passed.saturating_sub(failed);
-        counts.failed += failed;
+        return;
+    }
+    let Some((verdict, sums)) = line.trim_end_matches(')').split_once(" (") else {
+        return;
+    };
+    if !["OK", "FAILED"].contains(&verdict) {
+        return;
+    }
+    for (what, number) in sums
+        .split(',')
+        .filter_map(|part| part.trim().split_once('='))
+    {
+        let number = number.parse().unwrap_or(0);
+        match what {
+            "failures" | "errors" => counts.failed += number,
+            "skipped" => counts.skipped += number,
+            _ => continue,
+        }
+        counts.passed = counts.passed.saturating_sub(number);
     }
 }
 
-/// `3 passed, 0 failed`, and nothing else on the line.
+/// `3 passed, 0 failed` or `3 passed, 0 failed, 1 skipped`, and nothing else on the line.
 fn read_own(line: &str) -> Option<Counts> {
-    let (passed, failed) = line.split_once(" passed, ")?;
+    let (passed, rest) = line.split_once(" passed, ")?;
+    let (failed, skipped) = rest.split_once(" failed")?;
+    let skipped = match skipped {
+        "" => 0,
+        some => {
+            let number = some.strip_prefix(", ")?.strip_suffix(" skipped")?;
+            number.parse().ok()?
+        }
+    };
     Some(Counts {
         passed: passed.parse().ok()?,
-        failed: failed.strip_suffix(" failed")?.parse().ok()?,
+        failed: failed.parse().ok()?,
+        skipped,
     })
 }
 

@@ -1,6 +1,7 @@
 //! What scenarios need of a cluster. They do not know which one it is.
 
 mod fake;
+mod helm;
 mod line;
 mod real;
 mod role;

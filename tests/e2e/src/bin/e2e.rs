@@ -25,7 +25,7 @@ async fn main() -> Result<ExitCode> {
         if !wanted.is_empty() && !wanted.iter().any(|part| scenario.name.contains(part)) {
             continue;
         }
-        if let Some(why) = scenarios::obstacle(scenario, &world) {
+        if let Some(why) = scenarios::obstacle(scenario, |need| world.lacks(need)) {
             println!("skipped  {}: {why}", scenario.name);
             skipped += 1;
             continue;

@@ -15,7 +15,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::role::Rules;
-use super::{Need, Spaces, World};
+use super::{Need, Spaces, World, helm};
 use crate::node::Access;
 
 /// The image that every machine can fetch.
@@ -89,6 +89,24 @@ impl FakeWorld {
         })
     }
 
+    /// Why a need of scenarios cannot be met on this machine; `None` when it can.
+    #[must_use]
+    pub fn missing(need: Need) -> Option<String> {
+        match need {
+            Need::Machines
+            | Need::NewMachine
+            | Need::Storage
+            | Need::Httpd
+            | Need::Outage
+            | Need::Expiry
+            | Need::RequestLog
+            | Need::CustomResources
+            | Need::Usage
+            | Need::RuntimeImage => None,
+            Need::Helm => helm::program().err(),
+        }
+    }
+
     /// The API server.
     #[must_use]
     pub fn server(&self) -> &ApiServer {
@@ -156,19 +174,7 @@ impl World for FakeWorld {
     }
 
     fn lacks(&self, need: Need) -> Option<String> {
-        match need {
-            Need::Machines
-            | Need::NewMachine
-            | Need::Storage
-            | Need::Httpd
-            | Need::Outage
-            | Need::Expiry
-            | Need::RequestLog
-            | Need::CustomResources
-            | Need::Usage
-            | Need::RuntimeImage => None,
-            Need::Helm => super::real::missing_helm(),
-        }
+        Self::missing(need)
     }
 
     fn node_port(&self) -> u16 {
@@ -190,6 +196,7 @@ impl World for FakeWorld {
         let mut settings = KubeSettings::new(format!("node-{number}"), format!("edge-{number}"));
         settings.allowed_namespaces = vec![self.spaces.apps.clone(), self.spaces.second.clone()];
         settings.retry_period = Duration::from_millis(100);
+        helm::set(&mut settings);
         Ok(Access {
             kubeconfig,
             settings,

@@ -1,7 +1,6 @@
 //! The cluster of `KUBECONFIG`: real pods, in namespaces of their own that are removed at the end.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use tempfile::TempDir;
 
 use super::line::Line;
 use super::role::Rules;
-use super::{Need, Spaces, World};
+use super::{Need, Spaces, World, helm};
 use crate::look::{self, KINDS, Look};
 use crate::node::Access;
 
@@ -248,17 +247,6 @@ fn binding(kind: &str, role: &str, name: &str, space: Option<&String>, subject: 
     })
 }
 
-/// Why there is no `helm`.
-pub(super) fn missing_helm() -> Option<String> {
-    let asked = Command::new("helm")
-        .arg("version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    let is_there = asked.is_ok_and(|status| status.success());
-    (!is_there).then(|| "the program helm is not installed".to_owned())
-}
-
 #[async_trait(?Send)]
 impl World for RealWorld {
     fn client(&self) -> Client {
@@ -291,7 +279,7 @@ impl World for RealWorld {
             Need::Expiry => unless(false, "a real API server cannot be told to forget"),
             Need::RequestLog => unless(false, "requests to a real API server are not counted"),
             Need::Usage => unless(false, "usage cannot be switched on a real cluster"),
-            Need::Helm => missing_helm(),
+            Need::Helm => helm::program().err(),
             Need::RuntimeImage => {
                 let is_named = self.runtime_image.is_some();
                 unless(is_named, &format!("{RUNTIME_IMAGE} is not set"))
@@ -313,6 +301,7 @@ impl World for RealWorld {
         settings.namespace.clone_from(&self.spaces.apps);
         settings.system_namespace.clone_from(&self.spaces.system);
         settings.allowed_namespaces = vec![self.spaces.apps.clone(), self.spaces.second.clone()];
+        helm::set(&mut settings);
         Ok(Access {
             kubeconfig,
             settings,
