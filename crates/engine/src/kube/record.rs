@@ -30,6 +30,9 @@ const VERSION: u32 = 1;
 /// The engine's own events that are kept, per application.
 const MAX_EVENTS: usize = 10;
 
+/// Releases of the past that are remembered, per application: a pod of an earlier one is long gone.
+const MAX_PAST: usize = 8;
+
 /// Everything durable about one application.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KubeRecord {
@@ -43,6 +46,10 @@ pub struct KubeRecord {
     pub candidate: Option<Candidate>,
     /// What was tried last and failed.
     pub failed: Option<Failure>,
+    /// Releases that are no more, the last one first: label of their pods and the revision that
+    /// these name. Some may still be there, and need not be replaced when the same is wanted again.
+    #[serde(default)]
+    pub past: Vec<(String, u64)>,
     /// Objects that are to go.
     pub leaving: BTreeSet<ObjectKey>,
     /// What the objects were when they were applied last.
@@ -160,6 +167,7 @@ impl KubeRecord {
             serving: None,
             candidate: None,
             failed: None,
+            past: Vec::new(),
             leaving: BTreeSet::new(),
             marks: BTreeMap::new(),
             conflicts: BTreeMap::new(),

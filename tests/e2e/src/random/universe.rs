@@ -74,8 +74,10 @@ pub(super) struct Wanted {
     pub(super) shape: String,
     /// Whether it will come right.
     pub(super) is_good: bool,
-    /// Namespace, kind of the workload, and the state of its inputs.
+    /// Namespace and kind of the workload, and how often it was retried.
     pub(super) place: String,
+    /// Of what will not come right: everything that gives it another chance when it changes.
+    pub(super) chance: String,
 }
 
 impl<'a> Universe<'a> {
@@ -136,9 +138,12 @@ impl<'a> Universe<'a> {
     pub(super) fn wanted(&self) -> BTreeMap<String, Wanted> {
         let all = self.wanted.iter();
         all.map(|(name, choice)| {
+            let is_good = choice.quality == Quality::Good;
+            let chance = format!("{choice:?} {:?}", self.inputs);
             let wanted = Wanted {
                 shape: choice.shape(),
-                is_good: choice.quality == Quality::Good,
+                is_good,
+                chance: if is_good { String::new() } else { chance },
                 place: format!("{:?} {:?} {}", choice.kept, choice.is_far, choice.retry),
             };
             ((*name).to_owned(), wanted)

@@ -265,13 +265,10 @@ impl Application {
     }
 
     fn basis(&self, pin: Pin) -> Basis {
-        let releases: Vec<_> = self.record.releases().collect();
-        // The newest first: of two with the same label its pods are the ones that are there.
-        let known = releases.iter().rev();
-        let own = releases.iter().find(|release| release.pin == pin);
+        let own = self.record.releases().find(|release| release.pin == pin);
         Basis {
             context: self.context.clone(),
-            known: known.map(|one| (one.label.clone(), one.revision)).collect(),
+            known: self.known_labels(),
             marks: self.record.marks.clone(),
             unseen: self.work.unseen.clone(),
             renewals: self.record.renewals.clone(),
@@ -285,6 +282,25 @@ impl Application {
             options: self.options(&pin),
             pin,
         }
+    }
+
+    /// Labels of pods that may be there, with the revision that they name.
+    fn known_labels(&self) -> Vec<(String, u64)> {
+        let facts = &self.sight.facts;
+        // What was applied and is not seen yet may be of any of them.
+        let is_lagging = !self.work.unseen.is_empty();
+        let may_be_there = |label: &str| {
+            is_lagging
+                || facts.pods.values().any(|pod| pod.release == label)
+                || facts.objects.values().any(|object| object.release == label)
+        };
+        let releases: Vec<_> = self.record.releases().collect();
+        // The newest first: of two with the same label its pods are the ones that are there.
+        let releases = releases.into_iter().rev();
+        let current = releases.map(|one| (one.label.clone(), one.revision));
+        let past = self.record.past.iter();
+        let past = past.filter(|(label, _)| may_be_there(label)).cloned();
+        current.chain(past).collect()
     }
 
     fn options(&self, pin: &Pin) -> ApplyOptions {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use super::{
-    Candidate, Failure, Happening, KubeRecord, MAX_EVENTS, Mark, Release, Reload, Role, is_data,
+    Candidate, Failure, Happening, KubeRecord, MAX_EVENTS, MAX_PAST, Mark, Release, Reload, Role,
+    is_data,
 };
 use baetyl_shadow::Digest;
 
@@ -172,9 +173,11 @@ impl KubeRecord {
             self.serving.take(),
             self.candidate.take().map(|old| old.release),
         ];
-        let owned = releases.into_iter().flatten();
-        let all = owned.flat_map(|release| release.objects).chain(seen);
-        self.leaving.extend(all);
+        for release in releases.into_iter().flatten() {
+            self.remember(&release);
+            self.leaving.extend(release.objects);
+        }
+        self.leaving.extend(seen);
         self.leaving.retain(|key| remove_data || !is_data(key));
         self.failed = None;
         self.renewals.clear();
@@ -229,9 +232,19 @@ impl KubeRecord {
         }
     }
 
+    /// Remembers how the pods of a release that is no more can be told.
+    fn remember(&mut self, old: &Release) {
+        self.past.retain(|(label, _)| *label != old.label);
+        self.past.insert(0, (old.label.clone(), old.revision));
+        self.past.truncate(MAX_PAST);
+    }
+
     /// Objects of a release that is no more leave, unless another release has them; data stays
     /// where it is.
     fn retire(&mut self, old: Option<Release>) {
+        if let Some(old) = &old {
+            self.remember(old);
+        }
         let wanted: BTreeSet<_> = self
             .releases()
             .flat_map(|release| release.objects.iter().map(identity))

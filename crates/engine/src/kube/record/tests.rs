@@ -306,3 +306,24 @@ fn when_somebody_declares_a_field_then_what_he_made_is_no_drift_until_the_next_r
     record.mark([(service, mark())].into());
     assert!(record.conflicts.is_empty());
 }
+
+#[test]
+fn when_releases_are_no_more_then_their_pods_can_still_be_told() {
+    let mut record = serving(&[key("Deployment", "a")]);
+    record.begin(draft("two", &[]), BTreeSet::new());
+    record.begin(draft("three", &[]), BTreeSet::new());
+    record.begin(draft("two", &[]), BTreeSet::new());
+    let labels = |record: &KubeRecord| {
+        let past = record.past.iter();
+        past.map(|(label, _)| label.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(labels(&record), ["three", "two"]);
+
+    record.leave(BTreeSet::new(), false);
+
+    assert_eq!(labels(&record), ["two", "one", "three"]);
+    for number in 0..20 {
+        record.begin(draft(&number.to_string(), &[]), BTreeSet::new());
+    }
+    assert_eq!(record.past.len(), MAX_PAST);
+}

@@ -191,24 +191,26 @@ async fn when_a_namespace_holds_things_of_others_then_it_stays() {
 }
 
 #[tokio::test]
-#[ignore = "core may delete pods now; this needs a kind that it may not delete"]
 async fn when_core_may_not_delete_then_nothing_before_it_goes() {
     let rig = Rig::start().await;
-    let spec = json!({"containers": [{"name": "main", "image": "busybox:1"}]});
     let labels = super::rig::labels();
-    let pod = json!({"metadata": {"name": "p", "labels": labels}, "spec": spec});
-    rig.store().create("pods", NAMESPACE, pod).unwrap();
+    let backend = json!({"service": {"name": "web", "port": {"number": 80}}});
+    let ingress = json!({"metadata": {"name": "door", "labels": labels}, "spec": {"defaultBackend": backend}});
+    let resource = "ingresses.networking.k8s.io";
+    rig.store().create(resource, NAMESPACE, ingress).unwrap();
     let objects = [config_map("a", "1")];
     rig.apply(&objects).await.unwrap();
     let mut targets = targets(&rig, &objects);
-    targets.push((ObjectKey::namespaced("v1", "Pod", NAMESPACE, "p"), None));
+    let door = ObjectKey::namespaced("networking.k8s.io/v1", "Ingress", NAMESPACE, "door");
+    let live = rig.store().get(resource, NAMESPACE, "door").unwrap();
+    targets.push((door, Some(uid(&live))));
 
     let rejection = rig.cluster.delete(APPLICATION, &targets).await.unwrap_err();
 
     assert_eq!(rejection.reason, reason::FORBIDDEN);
     assert_eq!(
         rejection.message,
-        "Pod baetyl-edge/p: this node lacks the permission to delete pods in namespace baetyl-edge"
+        "Ingress baetyl-edge/door: this node lacks the permission to delete ingresses.networking.k8s.io in namespace baetyl-edge"
     );
     assert!(rig.live(objects[0].key()).is_some());
 }
