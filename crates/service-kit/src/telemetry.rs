@@ -120,8 +120,9 @@ pub struct Telemetry {
 /// # Errors
 /// The configuration is wrong, or telemetry was set up before.
 pub fn init(config: &TelemetryConfig) -> Result<Telemetry, TelemetryError> {
-    // The SDK announces itself at INFO; later directives win, so that it can be asked to.
-    let directives = format!("opentelemetry=warn,{}", config.log_level);
+    // The SDK announces itself at INFO, and the client of clusters calls every answer that is no
+    // success an error, though who asked handles it. Later directives win, so that both can be heard.
+    let directives = format!("opentelemetry=warn,kube_client=off,{}", config.log_level);
     let filter = EnvFilter::try_new(directives).map_err(|source| TelemetryError::Level {
         level: config.log_level.clone(),
         source,

@@ -263,21 +263,22 @@ pub struct DisruptionBudget {
     #[prost(string, tag = "2")]
     pub max_unavailable: ::prost::alloc::string::String,
 }
-/// Settings of all containers of an instance.
+/// Settings of all containers of an instance. Ids are 0 to 2147483647, as in
+/// Kubernetes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PodSecurity {
     /// User id of the processes.
-    #[prost(int64, optional, tag = "1")]
-    pub run_as_user: ::core::option::Option<i64>,
+    #[prost(int32, optional, tag = "1")]
+    pub run_as_user: ::core::option::Option<i32>,
     /// Group id of the processes.
-    #[prost(int64, optional, tag = "2")]
-    pub run_as_group: ::core::option::Option<i64>,
+    #[prost(int32, optional, tag = "2")]
+    pub run_as_group: ::core::option::Option<i32>,
     /// Whether user 0 is refused.
     #[prost(bool, optional, tag = "3")]
     pub run_as_non_root: ::core::option::Option<bool>,
     /// Group of the files in volumes.
-    #[prost(int64, optional, tag = "4")]
-    pub fs_group: ::core::option::Option<i64>,
+    #[prost(int32, optional, tag = "4")]
+    pub fs_group: ::core::option::Option<i32>,
 }
 /// Settings of one container.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -286,11 +287,11 @@ pub struct ContainerSecurity {
     #[prost(bool, tag = "1")]
     pub privileged: bool,
     /// User id of the processes.
-    #[prost(int64, optional, tag = "2")]
-    pub run_as_user: ::core::option::Option<i64>,
+    #[prost(int32, optional, tag = "2")]
+    pub run_as_user: ::core::option::Option<i32>,
     /// Group id of the processes.
-    #[prost(int64, optional, tag = "3")]
-    pub run_as_group: ::core::option::Option<i64>,
+    #[prost(int32, optional, tag = "3")]
+    pub run_as_group: ::core::option::Option<i32>,
     /// Whether user 0 is refused.
     #[prost(bool, optional, tag = "4")]
     pub run_as_non_root: ::core::option::Option<bool>,
@@ -506,8 +507,9 @@ pub struct Application {
     /// Whether instances use the network of their machine.
     #[prost(bool, tag = "28")]
     pub host_network: bool,
-    /// `ClusterFirst`, `ClusterFirstWithHostNet`, `Default` or `None`; default
-    /// `ClusterFirst`, with `host_network` the second.
+    /// `ClusterFirst`, `ClusterFirstWithHostNet` or `Default`; default
+    /// `ClusterFirst`, with `host_network` the second. `None` is not taken, since
+    /// no name servers of an application's own can be given.
     #[prost(string, tag = "29")]
     pub dns_policy: ::prost::alloc::string::String,
     /// Label selector over the machines of the node, the same grammar as

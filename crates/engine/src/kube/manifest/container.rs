@@ -137,8 +137,8 @@ fn security(given: Option<&pb::ContainerSecurity>) -> core::SecurityContext {
     };
     core::SecurityContext {
         privileged: given.privileged.then_some(true),
-        run_as_user: given.run_as_user,
-        run_as_group: given.run_as_group,
+        run_as_user: given.run_as_user.map(i64::from),
+        run_as_group: given.run_as_group.map(i64::from),
         run_as_non_root: given.run_as_non_root,
         read_only_root_filesystem: given.read_only_root_filesystem,
         allow_privilege_escalation: Some(given.allow_privilege_escalation.unwrap_or(may_escalate)),

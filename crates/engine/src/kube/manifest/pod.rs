@@ -84,10 +84,10 @@ fn dns_policy(application: &pb::Application) -> Option<String> {
 
 fn security(given: &pb::PodSecurity) -> core::PodSecurityContext {
     core::PodSecurityContext {
-        run_as_user: given.run_as_user,
-        run_as_group: given.run_as_group,
+        run_as_user: given.run_as_user.map(i64::from),
+        run_as_group: given.run_as_group.map(i64::from),
         run_as_non_root: given.run_as_non_root,
-        fs_group: given.fs_group,
+        fs_group: given.fs_group.map(i64::from),
         ..core::PodSecurityContext::default()
     }
 }

@@ -13,7 +13,7 @@ use crate::violation::{Check, Path, reason};
 const MAX_TOLERATIONS: usize = 32;
 const MAX_REGISTRIES: usize = 16;
 
-const DNS_POLICIES: [&str; 4] = ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
+const DNS_POLICIES: [&str; 3] = ["ClusterFirst", "ClusterFirstWithHostNet", "Default"];
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 /// The effect that lets pods stay for a time.
 const EVICTION: &str = "NoExecute";

@@ -7,8 +7,6 @@ use baetyl_proto::resource::v1 as pb;
 use super::mount::check_absolute;
 use crate::violation::{Check, Path, reason};
 
-/// The largest id of a user or group that Linux and Kubernetes take.
-const MAX_ID: i64 = 2_147_483_647;
 const MAX_CAPABILITIES: usize = 64;
 const MAX_CAPABILITY_BYTES: usize = 64;
 const MAX_DEVICES: usize = 16;
@@ -61,15 +59,15 @@ pub(super) fn normalise_container(
     }
 }
 
-fn check_ids(ids: &[(&str, Option<i64>)], path: &Path, check: &mut Check) {
+fn check_ids(ids: &[(&str, Option<i32>)], path: &Path, check: &mut Check) {
     for (field, id) in ids {
         if let Some(id) = id {
-            check.range(&path.field(field), *id, 0, MAX_ID);
+            check.range(&path.field(field), i64::from(*id), 0, i64::from(i32::MAX));
         }
     }
 }
 
-fn check_not_root(non_root: Option<bool>, user: Option<i64>, path: &Path, check: &mut Check) {
+fn check_not_root(non_root: Option<bool>, user: Option<i32>, path: &Path, check: &mut Check) {
     if non_root == Some(true) && user == Some(0) {
         let description = "user 0 is refused by runAsNonRoot";
         check.add(&path.field("runAsUser"), reason::CONFLICT, description);
