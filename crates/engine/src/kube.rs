@@ -39,6 +39,7 @@ pub mod spec;
 mod status;
 mod usage;
 pub mod watch;
+mod wire;
 
 pub use access::Client;
 pub use context::Dependencies;

@@ -41,6 +41,8 @@ struct Amounts {
     summary: ApiMode,
     nodes: BTreeMap<String, Amount>,
     containers: BTreeMap<ContainerName, Amount>,
+    /// What every machine, and every container of a pod that runs, uses unless more is known.
+    others: Option<Amount>,
 }
 
 /// What is used, as whoever plays the kubelet says.
@@ -82,6 +84,15 @@ impl Usage {
             memory_bytes,
         };
         self.0.lock().containers.insert(name, amount);
+    }
+
+    /// Sets what every machine and every running container uses of which nothing else is said:
+    /// billionths of a processor, and bytes.
+    pub fn set_others(&self, cpu_nanos: u64, memory_bytes: u64) {
+        self.0.lock().others = Some(Amount {
+            cpu_nanos,
+            memory_bytes,
+        });
     }
 
     /// Forgets what the containers of a pod use.
@@ -150,7 +161,7 @@ impl Usage {
         if state.get("nodes", &key).is_none() {
             return Err(Refusal::not_found(about, node));
         }
-        let own = amounts.nodes.get(node).copied().unwrap_or_default();
+        let own = amounts.node(node).unwrap_or_default();
         let pods = state.objects("pods", "");
         let pods = pods.filter(|(_, pod)| text(pod, "/spec/nodeName") == node);
         let pods: Vec<_> = pods.map(|(_, pod)| amounts.summary_of(pod)).collect();
@@ -159,13 +170,19 @@ impl Usage {
 }
 
 impl Amounts {
+    fn node(&self, name: &str) -> Option<Amount> {
+        self.nodes.get(name).copied().or(self.others)
+    }
+
     fn container(&self, pod: &Value, container: &str) -> Option<Amount> {
         let name = (
             meta_text(pod, "namespace").to_owned(),
             meta_text(pod, "name").to_owned(),
             container.to_owned(),
         );
-        self.containers.get(&name).copied()
+        let is_running = text(pod, "/status/phase") == "Running";
+        let others = self.others.filter(|_| is_running);
+        self.containers.get(&name).copied().or(others)
     }
 
     fn containers_of<'a>(&'a self, pod: &'a Value) -> impl Iterator<Item = (&'a str, Amount)> {
@@ -196,8 +213,7 @@ impl Amounts {
             "window": "15s",
         });
         if kind == "NodeMetrics" {
-            let amount = self.nodes.get(meta_text(object, "name"))?;
-            metrics["usage"] = usage(*amount);
+            metrics["usage"] = usage(self.node(meta_text(object, "name"))?);
             return Some(metrics);
         }
         metrics["metadata"]["namespace"] = object["metadata"]["namespace"].clone();

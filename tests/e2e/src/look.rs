@@ -22,7 +22,7 @@ pub const APPLICATION: &str = "baetyl.io/application";
 pub const OWNER: &str = "baetyl.io/owner";
 
 /// Kinds that applications are made of: API version, kind, plural.
-pub const KINDS: [(&str, &str, &str); 11] = [
+pub const KINDS: [(&str, &str, &str); 13] = [
     ("v1", "ConfigMap", "configmaps"),
     ("v1", "Secret", "secrets"),
     ("v1", "Service", "services"),
@@ -33,6 +33,12 @@ pub const KINDS: [(&str, &str, &str); 11] = [
     ("apps/v1", "DaemonSet", "daemonsets"),
     ("batch/v1", "Job", "jobs"),
     ("batch/v1", "CronJob", "cronjobs"),
+    (
+        "autoscaling/v2",
+        "HorizontalPodAutoscaler",
+        "horizontalpodautoscalers",
+    ),
+    ("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
     ("v1", "Pod", "pods"),
 ];
 
@@ -149,8 +155,9 @@ impl Look {
         Ok(names)
     }
 
-    /// Returns the pods of an application that are not on their way out. Pods that failed as a
-    /// whole stay for a while as a record of it, and are left out.
+    /// Returns the pods of an application that are not on their way out. Pods that ended as a
+    /// whole, evicted ones for instance, stay for a while as a record of it, and are left out unless
+    /// a job made them.
     ///
     /// # Errors
     /// They cannot be listed.
@@ -160,7 +167,7 @@ impl Look {
         let found = api.list(&ListParams::default().labels(&selector)).await?;
         let pods = found.items.into_iter();
         Ok(pods
-            .filter(|pod| pod.metadata.deletion_timestamp.is_none() && !has_failed(pod))
+            .filter(|pod| pod.metadata.deletion_timestamp.is_none() && !is_over(pod))
             .collect())
     }
 
@@ -331,9 +338,11 @@ fn identity(object: &Value) -> (String, String, String, String) {
     )
 }
 
-fn has_failed(pod: &Pod) -> bool {
+fn is_over(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|one| one.phase.as_deref());
-    phase == Some("Failed")
+    // One that ends well when it is told to end was evicted, too.
+    let is_of_job = pod.owner_references().iter().any(|one| one.kind == "Job");
+    phase == Some("Failed") || (phase == Some("Succeeded") && !is_of_job)
 }
 
 /// Milliseconds of the hour, for what people compare by hand.

@@ -55,6 +55,7 @@ table! {
     fields when_a_container_says_everything_then_the_pod_has_it [];
     fields when_variables_come_from_everywhere_then_the_container_sees_them [];
     fields when_there_are_init_services_then_they_run_first_and_in_order [];
+    fields when_one_file_is_mounted_then_the_rest_of_the_folder_stays [];
     fields when_ports_are_named_then_services_lead_to_the_pods [];
     fields when_a_probe_asks_by_http_then_the_answer_counts [Httpd];
     fields when_it_scales_itself_then_nobody_else_sets_the_number [];
@@ -65,6 +66,9 @@ table! {
 
     placement when_machines_are_selected_then_pods_run_there [Machines];
     placement when_no_machine_fits_then_it_says_so_and_the_old_revision_serves [];
+    placement when_pods_must_be_apart_then_they_run_on_different_machines [Machines];
+    placement when_a_priority_is_named_then_pods_have_it [];
+    placement when_the_network_of_the_machine_is_used_then_pods_have_it [];
     placement when_a_namespace_is_named_then_objects_are_there [];
 
     updates when_a_revision_is_replaced_then_never_fewer_pods_are_ready [];
@@ -101,6 +105,7 @@ table! {
     ownership when_an_application_is_no_longer_desired_then_nothing_but_its_data_is_left [Storage];
     ownership when_others_have_objects_then_nobody_touches_them [];
     ownership when_the_node_is_decommissioned_then_nothing_is_left [];
+    ownership when_the_node_is_decommissioned_then_its_data_goes_only_when_told [Storage];
 
     manifests when_raw_objects_are_desired_then_they_are_there_and_watched [];
     manifests when_a_kind_and_its_objects_come_together_then_the_kind_comes_first [CustomResources];
@@ -122,6 +127,7 @@ table! {
     status when_a_running_pod_hangs_then_it_is_degraded_and_recovers [];
     status when_things_happen_then_events_tell [];
     status when_the_cluster_has_machines_then_they_are_told [];
+    status when_there_is_a_metrics_server_then_usage_is_told [Usage];
     status when_there_is_no_metrics_server_then_usage_is_absent_and_says_so [Usage];
 
     logs when_logs_are_read_then_lines_of_all_instances_come [];
@@ -132,6 +138,7 @@ table! {
     lifecycle when_objects_vanish_meanwhile_then_the_next_engine_makes_them [];
 
     outage when_the_server_goes_away_then_nothing_is_decided_and_everything_resumes [Outage];
+    outage when_the_server_falls_silent_then_it_is_noticed_and_everything_resumes [Outage];
     outage when_the_history_is_forgotten_then_nothing_is_missed [Expiry];
 }
 

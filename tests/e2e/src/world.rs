@@ -1,10 +1,10 @@
 //! What scenarios need of a cluster. They do not know which one it is.
 
 mod fake;
-mod helm;
-mod line;
+pub(crate) mod helm;
 mod real;
 mod role;
+mod wire;
 
 use std::time::Duration;
 
@@ -60,6 +60,17 @@ pub enum Need {
     RuntimeImage,
 }
 
+/// What the line between the engine and the API server does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// It carries.
+    Open,
+    /// Every connection is closed, old and new.
+    Cut,
+    /// Connections stay, and nothing comes through.
+    Silent,
+}
+
 /// A cluster, and what can be done to it beside the engine.
 #[async_trait(?Send)]
 pub trait World: Send + Sync {
@@ -96,8 +107,8 @@ pub trait World: Send + Sync {
     /// Waits until it is time for a cron job that runs each minute, or says that it is.
     async fn tick(&self, space: &str, cron_job: &str) -> Result<()>;
 
-    /// Cuts the connection between the engine and the API server, or mends it.
-    async fn set_away(&self, _is_away: bool) -> Result<()> {
+    /// What the line between the engine and the API server does from now on.
+    async fn set_line(&self, _line: Line) -> Result<()> {
         bail!("the connection cannot be cut")
     }
 

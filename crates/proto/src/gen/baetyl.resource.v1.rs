@@ -946,7 +946,9 @@ pub struct PersistentFolder {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UpdateStrategy {
     /// How long the new revision must stay ready before it replaces the old one:
-    /// 0 s to 1 h, shorter than the deadline, default 0 s.
+    /// 0 s to 1 h, shorter than the deadline, default 0 s. Where a service has no
+    /// readiness probe it is at least 0.5 s, in a cluster 2 s: such a service is
+    /// called ready even when it ends at once.
     #[prost(message, optional, tag = "1")]
     pub soak: ::core::option::Option<::prost_types::Duration>,
     /// How long it may take to become ready and soak: 1 s to 1 h, default 60 s.

@@ -1,4 +1,5 @@
-//! Runs the scenarios against the cluster of `KUBECONFIG`: `e2e [PART OF A NAME]…`.
+//! Runs the scenarios against the cluster of `KUBECONFIG`: `e2e [PART OF A NAME]…`. What the engine
+//! logs is written to the standard error as far as `RUST_LOG` asks for it; default nothing.
 
 #![expect(
     clippy::print_stdout,
@@ -10,14 +11,20 @@ use std::time::Instant;
 
 use anyhow::Result;
 use baetyl_e2e::scenarios::{self, Scenario};
+use baetyl_e2e::world::Line;
 use baetyl_e2e::{RealWorld, World};
 use tokio::time::timeout;
+use tracing_subscriber::EnvFilter;
 
 /// How many times over the patience of a world a scenario may take as a whole.
 const WAITS: u32 = 6;
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let world = RealWorld::start().await?;
     let (mut passed, mut failed, mut skipped) = (0, Vec::new(), 0);
@@ -59,6 +66,6 @@ async fn main() -> Result<ExitCode> {
 async fn run(scenario: &Scenario, world: &dyn World) -> Result<()> {
     // A cut line must not outlive the scenario that cut it.
     let came = timeout(WAITS * world.patience(), (scenario.run)(world)).await;
-    world.set_away(false).await?;
+    world.set_line(Line::Open).await?;
     came?
 }

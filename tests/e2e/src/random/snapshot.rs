@@ -12,15 +12,6 @@ use crate::world::{FakeWorld, World};
 /// Objects by kind, namespace and name, and the pods of each application.
 pub(super) type Snapshot = BTreeMap<String, Value>;
 
-/// Kinds beside the common ones.
-const MORE: [(&str, &str); 2] = [
-    ("PodDisruptionBudget", "poddisruptionbudgets.policy"),
-    (
-        "HorizontalPodAutoscaler",
-        "horizontalpodautoscalers.autoscaling",
-    ),
-];
-
 /// Takes a snapshot when nothing is on its way any more, or when it is as wanted.
 pub(super) async fn settled(world: &FakeWorld, wanted: Option<&Snapshot>) -> Result<Snapshot> {
     let is_good = |snapshot: &Snapshot| match wanted {
@@ -58,16 +49,15 @@ pub(super) fn difference(wanted: &Snapshot, found: &Snapshot) -> BTreeMap<String
 
 fn take(world: &FakeWorld) -> Snapshot {
     let store = world.server().store();
-    let common = KINDS.iter().map(|(api_version, kind, plural)| {
+    let kinds = KINDS.iter().map(|(api_version, kind, plural)| {
         let resource = match api_version.split_once('/') {
             Some((group, _)) => format!("{plural}.{group}"),
             None => (*plural).to_owned(),
         };
         (*kind, resource)
     });
-    let more = MORE.map(|(kind, resource)| (kind, resource.to_owned()));
     let mut snapshot = Snapshot::new();
-    for (kind, resource) in common.chain(more) {
+    for (kind, resource) in kinds {
         for object in store.list(&resource, "") {
             let labels = &object["metadata"]["labels"];
             if labels[OWNER] != "node-0" {

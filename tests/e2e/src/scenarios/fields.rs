@@ -194,6 +194,30 @@ fn mount(name: &str, path: &str) -> pb::VolumeMount {
     }
 }
 
+pub(super) async fn when_one_file_is_mounted_then_the_rest_of_the_folder_stays(
+    world: &dyn World,
+) -> Result<()> {
+    let mut node = world.node().await?;
+    node.configuration("limits", &[("limit", "31.5"), ("other", "x")])?;
+    let look_around = "trap 'exit 0' TERM; cat /etc/one/limit.txt; echo; \
+                       test -e /etc/one/other || echo alone; touch /tmp/ready; sleep 86400 & wait";
+    let app = world
+        .app("web")
+        .files("limits", "/etc/one/limit.txt")
+        .restarting()
+        .service(|service| "limit".clone_into(&mut service.volume_mounts[0].sub_path))
+        .behaves(Behaviour::Script(look_around.to_owned()))
+        .ready_by_file();
+
+    node.run(std::slice::from_ref(&app)).await?;
+
+    node.until_logged("web", "31.5").await?;
+    node.until_logged("web", "alone").await?;
+    node.configuration("limits", &[("limit", "32.0"), ("other", "x")])?;
+    node.run(&[app]).await?;
+    node.until_logged("web", "32.0").await
+}
+
 pub(super) async fn when_ports_are_named_then_services_lead_to_the_pods(
     world: &dyn World,
 ) -> Result<()> {

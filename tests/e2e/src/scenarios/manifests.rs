@@ -8,7 +8,7 @@ use crate::App;
 use crate::behaviour::Behaviour;
 use crate::node::{Input, Node};
 use crate::witness::Witness;
-use crate::world::{Rules, World};
+use crate::world::{Rules, World, helm};
 
 /// A raw deployment that behaves so.
 pub(super) fn deployment(world: &dyn World, name: &str, behaviour: &Behaviour) -> Value {
@@ -278,7 +278,8 @@ async fn packed_chart() -> Result<Vec<u8>> {
     let template = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}-map\n\
                     data:\n  greeting: {{ .Values.greeting }}\n";
     std::fs::write(chart.join("templates/map.yaml"), template)?;
-    let packed = tokio::process::Command::new("helm")
+    let program = helm::program().map_err(anyhow::Error::msg)?;
+    let packed = tokio::process::Command::new(program)
         .args(["package", "small"])
         .current_dir(folder.path())
         .output()

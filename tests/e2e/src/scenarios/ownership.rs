@@ -231,8 +231,42 @@ pub(super) async fn when_the_node_is_decommissioned_then_nothing_is_left(
         .workload(pb::Workload::Job)
         .behaves(Behaviour::RunOnce("done", 0))
         .service(|service| service.set_restart_policy(pb::RestartPolicy::Never));
-    node.run(&[web, job, world.app("far").in_namespace(second)])
+    let db = world
+        .app("db")
+        .workload(pb::Workload::Statefulset)
+        .port("db", 5432);
+    let agent = world.app("agent").workload(pb::Workload::Daemonset);
+    let cleaner = world
+        .app("cleaner")
+        .workload(pb::Workload::Cronjob)
+        .behaves(Behaviour::RunOnce("cleaned", 0))
+        .service(|service| service.set_restart_policy(pb::RestartPolicy::Never))
+        .with(|message| {
+            message.cron = Some(pb::CronPolicy {
+                schedule: "0 0 1 1 *".to_owned(),
+                ..pb::CronPolicy::default()
+            });
+        });
+    let elastic = world.app("elastic").limit("cpu", "100m").with(|message| {
+        message.autoscaling = Some(pb::Autoscaling {
+            min_replicas: 1,
+            max_replicas: 2,
+            metrics: vec![pb::ScalingMetric {
+                resource: "cpu".to_owned(),
+                average_utilization: 80,
+                ..pb::ScalingMetric::default()
+            }],
+        });
+        message.disruption_budget = Some(pb::DisruptionBudget {
+            min_available: "1".to_owned(),
+            max_unavailable: String::new(),
+        });
+    });
+    let far = world.app("far").in_namespace(second);
+    node.run(&[web, job, db, agent, cleaner, elastic, far])
         .await?;
+    let there = look.all_of(node.owner(), world.space()).await?;
+    ensure!(there.len() >= 10, "{there:?}");
 
     node.engine()?.decommission(true).await?;
 
@@ -242,5 +276,36 @@ pub(super) async fn when_the_node_is_decommissioned_then_nothing_is_left(
     }
     let status = node.now()?;
     ensure!(status.applications.is_empty(), "{:?}", status.applications);
+    Ok(())
+}
+
+pub(super) async fn when_the_node_is_decommissioned_then_its_data_goes_only_when_told(
+    world: &dyn World,
+) -> Result<()> {
+    let look = world.look();
+    for remove_data in [false, true] {
+        let mut node = world.node().await?;
+        let app = world
+            .app("keeper")
+            .behaves(Behaviour::Keep("/data"))
+            .ready_by_file()
+            .data("/data", "");
+        node.run(&[app]).await?;
+
+        node.engine()?.decommission(remove_data).await?;
+
+        let left = async || look.all_of(node.owner(), world.space()).await;
+        let is_right = |left: &std::collections::BTreeSet<String>| {
+            let claims = left.iter().filter(|name| name.starts_with("Persistent"));
+            left.len() == claims.count() && left.is_empty() == remove_data
+        };
+        look.until("only data that is to stay is left", left, is_right)
+            .await?;
+        for claim in left().await? {
+            let (_, name) = claim.split_once('/').unwrap_or_default();
+            look.delete(("v1", "PersistentVolumeClaim"), world.space(), name)
+                .await?;
+        }
+    }
     Ok(())
 }

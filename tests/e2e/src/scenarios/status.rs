@@ -1,11 +1,14 @@
 //! What the status tells.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use baetyl_proto::resource::v1 as pb;
 use pb::{ApplicationState, ApplicationStatus, InstanceState};
 
 use crate::behaviour::Behaviour;
-use crate::world::World;
+use crate::node::Node;
+use crate::world::{Rules, World};
 
 pub(super) async fn when_pods_run_then_instances_and_containers_are_told(
     world: &dyn World,
@@ -166,6 +169,35 @@ pub(super) async fn when_the_cluster_has_machines_then_they_are_told(
             "{machine:?}"
         );
     }
+    Ok(())
+}
+
+pub(super) async fn when_there_is_a_metrics_server_then_usage_is_told(
+    world: &dyn World,
+) -> Result<()> {
+    world.set_usage(true).await?;
+    let mut access = world.access(&Rules::none()).await?;
+    access.settings.usage_period = Duration::from_millis(200);
+    let mut node = Node::start(access).await?;
+    node.run(&[world.app("web")]).await?;
+
+    let is_told = |status: &ApplicationStatus| {
+        let mut containers = status.instances.iter().flat_map(|one| &one.containers);
+        containers.any(|one| one.memory_bytes > 0 && one.cpu_millis > 0)
+    };
+    node.until("web", "tells what it uses", is_told).await?;
+    let mut machines = node
+        .engine()?
+        .machines()
+        .ok_or_else(|| anyhow::anyhow!("the engine tells of no machines"))?;
+    let is_told = machines.wait_for(|machines| {
+        let mut used = machines.values().map(|machine| {
+            let stats = machine.stats.as_ref();
+            stats.map_or(0, |stats| stats.memory_used_bytes)
+        });
+        !machines.is_empty() && used.all(|bytes| bytes > 0)
+    });
+    tokio::time::timeout(world.patience(), is_told).await??;
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::role::Rules;
-use super::{Need, Spaces, World, helm};
+use super::{Line, Need, Spaces, World, helm};
 use crate::node::Access;
 
 /// The image that every machine can fetch.
@@ -214,11 +214,12 @@ impl World for FakeWorld {
         Ok(())
     }
 
-    async fn set_away(&self, is_away: bool) -> Result<()> {
-        if is_away {
-            self.server.faults().go_away(Outage::Reset);
-        } else {
-            self.server.faults().come_back();
+    async fn set_line(&self, line: Line) -> Result<()> {
+        let faults = self.server.faults();
+        match line {
+            Line::Open => faults.come_back(),
+            Line::Cut => faults.go_away(Outage::Reset),
+            Line::Silent => faults.go_away(Outage::Silent),
         }
         Ok(())
     }
@@ -235,6 +236,7 @@ impl World for FakeWorld {
             ApiMode::Absent
         };
         self.server.usage().set_metrics(mode);
+        self.server.usage().set_others(50_000_000, 8 << 20);
         Ok(())
     }
 

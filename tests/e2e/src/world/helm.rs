@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use baetyl_engine::kube::settings::KubeSettings;
 
 /// The `helm` of `./just setup`, or the one in `PATH`; otherwise why there is none.
-pub(super) fn program() -> Result<PathBuf, String> {
+pub(crate) fn program() -> Result<PathBuf, String> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let tools = std::env::var_os("BAETYL_TOOLS").map(PathBuf::from);
     let tools = tools.unwrap_or_else(|| repository.join(".tools/venv/bin"));

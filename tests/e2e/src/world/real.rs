@@ -18,9 +18,9 @@ use rand::Rng as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::line::Line;
 use super::role::Rules;
-use super::{Need, Spaces, World, helm};
+use super::wire::Wire;
+use super::{Line, Need, Spaces, World, helm};
 use crate::look::{self, KINDS, Look};
 use crate::node::Access;
 
@@ -41,7 +41,7 @@ pub struct RealWorld {
     suffix: String,
     image: String,
     runtime_image: Option<String>,
-    line: Line,
+    wire: Wire,
     folder: TempDir,
     nodes: AtomicU32,
     machines: usize,
@@ -88,7 +88,7 @@ impl RealWorld {
             (None, _) => 443,
         };
         let world = Self {
-            line: Line::to(format!("{host}:{port}")).await?,
+            wire: Wire::to(format!("{host}:{port}")).await?,
             folder: tempfile::tempdir()?,
             nodes: AtomicU32::new(0),
             runtime_image: std::env::var(RUNTIME_IMAGE).ok(),
@@ -125,6 +125,23 @@ impl RealWorld {
                         let _ = api.delete(&name, &DeleteParams::background()).await;
                     }
                 }
+            }
+        }
+        self.sweep_definitions().await
+    }
+
+    /// Removes the kinds that nodes of this world brought.
+    async fn sweep_definitions(&self) -> Result<()> {
+        let kind = ("apiextensions.k8s.io/v1", "CustomResourceDefinition");
+        let api = look::api(&self.client, kind.0, kind.1, "");
+        for object in api.list(&ListParams::default()).await?.items {
+            let labels = object.metadata.labels.unwrap_or_default();
+            let is_ours = labels
+                .get(look::OWNER)
+                .is_some_and(|owner| owner.ends_with(&self.suffix));
+            if is_ours {
+                let name = object.metadata.name.unwrap_or_default();
+                let _ = api.delete(&name, &DeleteParams::background()).await;
             }
         }
         Ok(())
@@ -203,11 +220,11 @@ impl RealWorld {
         Ok(status.token)
     }
 
-    /// A kubeconfig over the line that can be cut.
+    /// A kubeconfig over the wire that can be cut.
     fn kubeconfig(&self, token: &str) -> Value {
         let address = &self.config.cluster_url;
         let scheme = address.scheme_str().unwrap_or("https");
-        let mut cluster = json!({ "server": format!("{scheme}://{}", self.line.address()) });
+        let mut cluster = json!({ "server": format!("{scheme}://{}", self.wire.address()) });
         if scheme == "https" {
             let host = address.host().unwrap_or_default();
             let name = self.config.tls_server_name.as_deref().unwrap_or(host);
@@ -321,8 +338,8 @@ impl World for RealWorld {
         Ok(())
     }
 
-    async fn set_away(&self, is_away: bool) -> Result<()> {
-        self.line.set_open(!is_away);
+    async fn set_line(&self, line: Line) -> Result<()> {
+        self.wire.set(line);
         Ok(())
     }
 

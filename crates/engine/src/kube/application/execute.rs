@@ -287,10 +287,13 @@ impl Application {
     /// Labels of pods that may be there, with the revision that they name.
     fn known_labels(&self) -> Vec<(String, u64)> {
         let facts = &self.sight.facts;
-        // What was applied and is not seen yet may be of any of them.
-        let is_lagging = !self.work.unseen.is_empty();
+        // What was applied and is not seen yet, or by an operation that never told, may be of any of
+        // them.
+        let current = self.record.current();
+        let is_settled = current.is_some_and(|(_, release)| release.is_applied);
+        let is_unsure = !is_settled || !self.work.unseen.is_empty();
         let may_be_there = |label: &str| {
-            is_lagging
+            is_unsure
                 || facts.pods.values().any(|pod| pod.release == label)
                 || facts.objects.values().any(|object| object.release == label)
         };

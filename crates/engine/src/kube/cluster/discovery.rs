@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::super::object::{Object, ObjectKey};
+use super::super::wire::null_is_default;
 use super::request::{Call, Trouble, encoded, fetch};
 
 /// How soon a group that lacks a kind is asked for again.
@@ -142,7 +143,7 @@ pub(super) fn root(api_version: &str) -> Option<String> {
 pub(super) async fn look(client: &Client, api_version: &str) -> Result<Kinds, Trouble> {
     #[derive(Deserialize)]
     struct List {
-        #[serde(default)]
+        #[serde(default, deserialize_with = "null_is_default")]
         resources: Vec<Listed>,
     }
     #[derive(Deserialize)]
@@ -151,7 +152,7 @@ pub(super) async fn look(client: &Client, api_version: &str) -> Result<Kinds, Tr
         kind: String,
         #[serde(default)]
         namespaced: bool,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "null_is_default")]
         verbs: Vec<String>,
     }
 

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::super::names::{APPLICATION_LABEL, OWNER_LABEL};
 use super::super::object::ObjectKey;
+use super::super::wire::null_is_default;
 use super::Cluster;
 use super::discovery::{Resource, root};
 use super::put::rejected;
@@ -42,7 +43,7 @@ struct DefinitionSpec {
     group: String,
     #[serde(default)]
     names: Names,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     versions: Vec<Version>,
 }
 
@@ -63,7 +64,7 @@ struct Version {
 
 #[derive(Deserialize)]
 struct List {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     items: Vec<Seen>,
 }
 

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use super::super::wire::null_is_default;
 use super::put::rejected;
 use super::rejection::{ObjectViolation, Rejection};
 use super::request::{Call, METADATA, Seen, SeenMetadata, Trouble, encoded, fetch, parse};
@@ -40,7 +41,7 @@ struct Definition {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 struct DefinitionStatus {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     conditions: Vec<Condition>,
 }
 

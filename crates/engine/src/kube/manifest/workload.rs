@@ -15,6 +15,10 @@ use super::{At, count, metadata, names, some, text, volume};
 use crate::driver::Refusal;
 use crate::kube::object::Object;
 
+/// The least time that pods must live when nothing tells that they are ready: kubelets look about
+/// once a second whether a container still runs.
+const SILENT_SOAK_SECONDS: i32 = 2;
+
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(60);
 const DEFAULT_BACKOFF_LIMIT: u32 = 6;
 
@@ -212,8 +216,19 @@ fn gate(scene: &Scene<'_>) -> (i32, i32) {
     let update = scene.application.update.unwrap_or_default();
     let whole = |given, default| i32::try_from(seconds(given, default)).unwrap_or(i32::MAX - 1);
     let soak = whole(update.soak, Duration::ZERO).min(i32::MAX - 1);
+    let soak = soak.max(if has_silent_service(scene) {
+        SILENT_SOAK_SECONDS
+    } else {
+        0
+    });
     let deadline = whole(update.deadline, DEFAULT_DEADLINE);
     (soak, deadline.max(soak + 1))
+}
+
+/// Whether a container is called ready as soon as it runs, even if it ends at once.
+fn has_silent_service(scene: &Scene<'_>) -> bool {
+    let mut services = scene.application.services.iter();
+    !scene.is_function() && services.any(|service| service.readiness_probe.is_none())
 }
 
 /// How many pods there may be above and below the wanted number while they are replaced: an old

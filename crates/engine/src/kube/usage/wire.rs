@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::super::watch::wire::null_is_empty;
+use super::super::wire::null_is_default;
 
 /// Name of what was measured.
 #[derive(Debug, Default, Deserialize)]
@@ -34,7 +34,7 @@ pub(super) struct NodeMetrics {
 #[serde(default)]
 pub(super) struct PodMetrics {
     pub(super) metadata: Named,
-    #[serde(deserialize_with = "null_is_empty")]
+    #[serde(deserialize_with = "null_is_default")]
     pub(super) containers: Vec<ContainerMetrics>,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct ContainerMetrics {
 #[serde(default)]
 pub(super) struct Summary {
     pub(super) node: Measured,
-    #[serde(deserialize_with = "null_is_empty")]
+    #[serde(deserialize_with = "null_is_default")]
     pub(super) pods: Vec<PodSummary>,
 }
 
@@ -70,7 +70,7 @@ pub(super) struct Measured {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct PodSummary {
     pub(super) pod_ref: Named,
-    #[serde(deserialize_with = "null_is_empty")]
+    #[serde(deserialize_with = "null_is_default")]
     pub(super) containers: Vec<ContainerSummary>,
 }
 
@@ -111,6 +111,7 @@ pub(super) struct Disk {
 pub(super) struct Network {
     rx_bytes: u64,
     tx_bytes: u64,
+    #[serde(deserialize_with = "null_is_default")]
     interfaces: Vec<Interface>,
 }
 

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::{Deserialize, Deserializer};
+
+use crate::kube::wire::null_is_default;
 
 /// Labels as they are.
 pub(crate) type Labels = BTreeMap<String, String>;
@@ -24,7 +26,7 @@ pub(crate) trait Item: Clone + DeserializeOwned + Send + 'static {
 pub(crate) struct Page<T> {
     #[serde(default)]
     pub(crate) metadata: PageMeta,
-    #[serde(default = "Vec::new", deserialize_with = "null_is_empty")]
+    #[serde(default = "Vec::new", deserialize_with = "null_is_default")]
     pub(crate) items: Vec<T>,
 }
 
@@ -35,15 +37,6 @@ pub(crate) struct PageMeta {
     pub(crate) resource_version: String,
     #[serde(rename = "continue")]
     pub(crate) next: String,
-}
-
-/// Empty lists are written as `null` by some servers.
-pub(crate) fn null_is_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// An object with spec and status, as far as these are read.
@@ -88,6 +81,7 @@ pub(crate) struct Meta<L> {
     pub(crate) annotations: OurAnnotations,
     pub(crate) creation_timestamp: Option<String>,
     pub(crate) deletion_timestamp: Option<IgnoredAny>,
+    #[serde(deserialize_with = "null_is_default")]
     pub(crate) owner_references: Vec<OwnerReference>,
 }
 
@@ -143,7 +137,9 @@ pub(crate) type RawPod = Raw<PodSpec, PodStatus>;
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct PodSpec {
     pub(crate) node_name: String,
+    #[serde(deserialize_with = "null_is_default")]
     pub(crate) containers: Vec<PodContainer>,
+    #[serde(deserialize_with = "null_is_default")]
     pub(crate) init_containers: Vec<PodContainer>,
 }
 
@@ -165,8 +161,11 @@ pub(crate) struct PodStatus {
     pub(crate) reason: String,
     pub(crate) message: String,
     pub(crate) start_time: Option<String>,
+    #[serde(deserialize_with = "null_is_default")]
     pub(crate) conditions: Vec<Condition>,
+    #[serde(deserialize_with = "null_is_default")]
     pub(crate) container_statuses: Vec<ContainerStatus>,
+    #[serde(deserialize_with = "null_is_default")]
     pub(crate) init_container_statuses: Vec<ContainerStatus>,
 }
 
@@ -234,9 +233,13 @@ pub(crate) struct NodeSpec {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct NodeStatus {
+    #[serde(deserialize_with = "null_is_default")]
     pub(crate) capacity: BTreeMap<String, String>,
+    #[serde(deserialize_with = "null_is_default")]
     pub(crate) allocatable: BTreeMap<String, String>,
+    #[serde(deserialize_with = "null_is_default")]
     pub(crate) conditions: Vec<Condition>,
+    #[serde(deserialize_with = "null_is_default")]
     pub(crate) addresses: Vec<Address>,
     pub(crate) node_info: System,
 }

@@ -29,7 +29,12 @@ fn when_a_definition_has_conditions_then_they_decide() {
 
 #[test]
 fn when_a_definition_has_no_state_yet_then_nothing_is_decided() {
-    let definition: Definition = serde_json::from_value(json!({"metadata": {}})).unwrap();
+    for text in [
+        json!({"metadata": {}}),
+        json!({"status": {"conditions": null}}),
+    ] {
+        let definition: Definition = serde_json::from_value(text.clone()).unwrap();
 
-    assert_eq!(definition.verdict(), None);
+        assert_eq!(definition.verdict(), None, "{text}");
+    }
 }
