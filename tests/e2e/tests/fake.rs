@@ -25,7 +25,7 @@ baetyl_e2e::each_scenario!(tests);
 
 async fn run(name: &str) {
     let scenario = scenarios::find(name).unwrap();
-    let world = FakeWorld::start().await.unwrap();
+    let world = FakeWorld::fitting(scenario.needs).await.unwrap();
     if let Some(why) = scenarios::obstacle(scenario, &world) {
         println!("skipped {name}: {why}");
         return;

@@ -36,6 +36,8 @@ pub struct FakeWorld {
     spaces: Spaces,
     folder: TempDir,
     nodes: AtomicU32,
+    /// Why there is no program that plays the image of runtimes.
+    no_runtime: Option<String>,
 }
 
 impl FakeWorld {
@@ -47,6 +49,18 @@ impl FakeWorld {
         Self::with(Scene::default(), Options::default()).await
     }
 
+    /// Starts a cluster for a scenario. Where real programs run, time is that of the wall clock.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn fitting(needs: &[Need]) -> Result<Self> {
+        let mut scene = Scene::default();
+        if needs.contains(&Need::RuntimeImage) {
+            scene.speed = 1;
+        }
+        Self::with(scene, Options::default()).await
+    }
+
     /// Starts a cluster in another way; machines and images are added to what the scene says.
     ///
     /// # Errors
@@ -55,7 +69,13 @@ impl FakeWorld {
         options.kubelet = true;
         let server = Arc::new(ApiServer::start(options).await?);
         scene.images.insert(IMAGE.to_owned());
-        scene.images.insert(RUNTIME_IMAGE.to_owned());
+        let no_runtime = match super::program::find() {
+            Ok(program) => {
+                scene.programs.insert(RUNTIME_IMAGE.to_owned(), program);
+                None
+            }
+            Err(why) => Some(why),
+        };
         scene
             .machines
             .push(Machine::new("machine-2").label("disk", "ssd"));
@@ -86,6 +106,7 @@ impl FakeWorld {
             spaces,
             folder,
             nodes: AtomicU32::new(0),
+            no_runtime,
         })
     }
 
@@ -165,8 +186,8 @@ impl World for FakeWorld {
             | Need::Expiry
             | Need::RequestLog
             | Need::CustomResources
-            | Need::Usage
-            | Need::RuntimeImage => None,
+            | Need::Usage => None,
+            Need::RuntimeImage => self.no_runtime.clone(),
             Need::Helm => super::real::missing_helm(),
         }
     }
@@ -233,5 +254,9 @@ impl World for FakeWorld {
 
     fn runtime_image(&self) -> Option<String> {
         Some(RUNTIME_IMAGE.to_owned())
+    }
+
+    fn proxy_host(&self) -> Option<String> {
+        Some("127.0.0.1".to_owned())
     }
 }
