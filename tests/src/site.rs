@@ -105,6 +105,13 @@ pub struct Node {
     port: u16,
 }
 
+/// A cluster that is a node.
+#[derive(Clone, Copy)]
+struct Cluster<'a> {
+    kubeconfig: &'a Path,
+    runtime_image: Option<&'a str>,
+}
+
 /// A control plane and one node, each a process of its own.
 #[derive(Debug)]
 pub struct Site {
@@ -114,6 +121,30 @@ pub struct Site {
     admin: u16,
     /// The node `demo`.
     pub node: Node,
+    /// The function service of a node that is a cluster.
+    function: Option<Process>,
+    /// The port at which functions are invoked.
+    functions_at: Option<u16>,
+}
+
+/// Ports of the function service.
+#[derive(Clone, Copy)]
+struct Function {
+    invoke: u16,
+    attach: u16,
+}
+
+impl Function {
+    fn process(self, folder: &Path, data: &Path) -> Process {
+        let settings = [
+            format!("listen=127.0.0.1:{}", self.invoke),
+            format!("attach_remote=127.0.0.1:{}", self.attach),
+            // How long a pod takes on a slow machine decides no test.
+            "runtime_wait=60s".to_owned(),
+        ];
+        let args = arguments("function", data, &settings);
+        Process::new(folder.join("function.log"), args)
+    }
 }
 
 impl Site {
@@ -130,10 +161,36 @@ impl Site {
     /// # Errors
     /// Something does not start.
     pub async fn on_cluster(kubeconfig: &Path) -> Result<Self> {
-        Self::with(Some(kubeconfig)).await
+        let runtime_image = None;
+        Self::with(Some(Cluster {
+            kubeconfig,
+            runtime_image,
+        }))
+        .await
     }
 
-    async fn with(kubeconfig: Option<&Path>) -> Result<Self> {
+    /// As [`Site::on_cluster`], with the function service as a process beside core. Pods of the
+    /// image reach this machine by its loopback address.
+    ///
+    /// # Errors
+    /// Something does not start.
+    pub async fn on_cluster_with_functions(kubeconfig: &Path, image: &str) -> Result<Self> {
+        let runtime_image = Some(image);
+        let mut site = Self::with(Some(Cluster {
+            kubeconfig,
+            runtime_image,
+        }))
+        .await?;
+        let function = site
+            .function
+            .as_mut()
+            .context("there is no function service")?;
+        function.start(&[])?;
+        site.introduce_functions().await?;
+        Ok(site)
+    }
+
+    async fn with(cluster: Option<Cluster<'_>>) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("bt").tempdir_in("/tmp")?;
         let choose = ports::choose;
         let [api, sync, admin, core] = [choose()?, choose()?, choose()?, choose()?];
@@ -153,19 +210,34 @@ impl Site {
         let data = path.join(NODE_FOLDER);
         let mut settings = vec![
             format!("listen=127.0.0.1:{core}"),
-            // Who listens where that service would be by default is not ours.
-            "function_address=none".to_owned(),
             "reconnect_cap=500ms".to_owned(),
         ];
-        if let Some(kubeconfig) = kubeconfig {
-            settings.push(format!("kube.kubeconfig={}", kubeconfig.display()));
+        if let Some(cluster) = cluster {
+            settings.push(format!("kube.kubeconfig={}", cluster.kubeconfig.display()));
         }
+        let image = cluster.and_then(|cluster| cluster.runtime_image);
+        let function = match image {
+            Some(image) => {
+                let [invoke, attach] = [choose()?, choose()?];
+                settings.push(format!("function_address=https://127.0.0.1:{invoke}"));
+                settings.push(format!("kube.runtime_image={image}"));
+                settings.push(format!("kube.attach_address=127.0.0.1:{attach}"));
+                Some(Function { invoke, attach })
+            }
+            None => {
+                // Who listens where that service would be by default is not ours.
+                settings.push("function_address=none".to_owned());
+                None
+            }
+        };
         let core = Node {
             core: Process::new(path.join("core.log"), arguments("core", &data, &settings)),
             data: data.clone(),
             port: core,
         };
         let mut site = Self {
+            function: function.map(|ports| ports.process(path, &data)),
+            functions_at: function.map(|ports| ports.invoke),
             folder,
             cloud,
             sync,
@@ -173,7 +245,7 @@ impl Site {
             node: core,
         };
         site.start_cloud()?;
-        let mode = kubeconfig.map_or("process", |_| "kube");
+        let mode = cluster.map_or("process", |_| "kube");
         site.introduce(api, mode).await?;
         site.node.start(&[])?;
         site.until_online().await?;
@@ -219,6 +291,33 @@ impl Site {
         let line = format!("join {} --token {}", text("address")?, text("token")?);
         self.join(&line, NODE_FOLDER).await?.ok()?;
         Ok(())
+    }
+
+    /// Adds the node's function service to the context.
+    async fn introduce_functions(&self) -> Result<()> {
+        let local = self.node.data.join("local");
+        let (ca, token) = (local.join("ca.pem"), local.join("edge-token"));
+        let port = self.functions_at.context("there is no function service")?;
+        let address = format!("https://127.0.0.1:{port}");
+        let set: [&OsStr; 9] = [
+            "context".as_ref(),
+            "set".as_ref(),
+            "site".as_ref(),
+            "--function".as_ref(),
+            address.as_ref(),
+            "--edge-ca".as_ref(),
+            ca.as_ref(),
+            "--edge-token-file".as_ref(),
+            token.as_ref(),
+        ];
+        self.cli(&set).await?.ok()?;
+        Ok(())
+    }
+
+    /// What the function service of a node that is a cluster wrote.
+    #[must_use]
+    pub fn function_log(&self) -> String {
+        self.function.as_ref().map(Process::log).unwrap_or_default()
     }
 
     /// Runs the command that `node add` printed, with its data in a folder of the site.
