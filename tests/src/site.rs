@@ -1,11 +1,13 @@
 //! The system as separate processes that can be killed one by one.
 
+mod process;
+
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::ExitStatus;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use baetyl_engine::driver::process::remove_secrets;
 use baetyl_pki::pem;
 use baetyl_proto::node::v1::node_service_client::NodeServiceClient;
@@ -20,82 +22,13 @@ use tonic::transport::Channel;
 
 use crate::program::{Output, program, run};
 use crate::{instances, ports, wait};
-
-/// How long a process may take to end after it was asked to. It decides no test.
-const END_PATIENCE: Duration = Duration::from_secs(180);
+use process::Process;
 
 /// How long core may take to answer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where the node has its data.
 const NODE_FOLDER: &str = "n";
-
-/// One process of the program.
-#[derive(Debug)]
-struct Process {
-    args: Vec<OsString>,
-    log: PathBuf,
-    child: Option<Child>,
-}
-
-impl Process {
-    fn new(log: PathBuf, args: Vec<OsString>) -> Self {
-        let child = None;
-        Self { args, log, child }
-    }
-
-    fn start(&mut self, environment: &[(&str, &str)]) -> Result<()> {
-        let mut options = std::fs::OpenOptions::new();
-        let log = options.create(true).append(true).open(&self.log)?;
-        let child = Command::new(program()?)
-            .args(&self.args)
-            .env("BAETYL_LOG", "info")
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        self.child = Some(child);
-        Ok(())
-    }
-
-    /// How it ended by itself; none while it runs.
-    fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        let child = self.child.as_mut().context("it was not started")?;
-        Ok(child.try_wait()?)
-    }
-
-    async fn end(&mut self, signal: Signal) -> Result<()> {
-        let Some(mut child) = self.child.take() else {
-            return Ok(());
-        };
-        if child.try_wait()?.is_none() {
-            kill_process(Pid::from_child(&child), signal)?;
-        }
-        let deadline = Instant::now() + END_PATIENCE;
-        while child.try_wait()?.is_none() {
-            if Instant::now() >= deadline {
-                child.kill()?;
-                bail!("a process does not end: {:?}", self.args);
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        Ok(())
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().ok();
-            child.wait().ok();
-        }
-    }
-}
 
 /// An edge node: core as a process of its own.
 #[derive(Debug)]

@@ -29,15 +29,15 @@ fn pod(script: &str) -> Value {
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": 60,
             "containers": [{
-                "name": "main", "image": SHELL, "args": ["-c", script], "workingDir": "/work",
+                "name": "main", "image": SHELL, "args": ["-c", script], "workingDir": "/scratch",
                 "terminationMessagePolicy": "FallbackToLogsOnError",
                 "env": [{ "name": "WORD", "value": "/etc/word/word" }],
                 "readinessProbe": {
-                    "exec": { "command": ["test", "-f", "/work/ready"] }, "periodSeconds": 1,
+                    "exec": { "command": ["test", "-f", "/scratch/ready"] }, "periodSeconds": 1,
                 },
                 "volumeMounts": [
                     { "name": "word", "mountPath": "/etc/word", "readOnly": true },
-                    { "name": "work", "mountPath": "/work" },
+                    { "name": "work", "mountPath": "/scratch" },
                 ],
             }],
             "volumes": [
@@ -49,7 +49,7 @@ fn pod(script: &str) -> Value {
 }
 
 fn word(store: &Store, word: &str) {
-    let data = json!({ "word": word, "at": "/work/ready" });
+    let data = json!({ "word": word, "at": "/scratch/ready" });
     if store.get("configmaps", SPACE, "word").is_none() {
         let map = json!({ "metadata": { "name": "word" }, "data": data });
         store.create("configmaps", SPACE, map).unwrap();
