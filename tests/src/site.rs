@@ -1,11 +1,13 @@
 //! The system as separate processes that can be killed one by one.
 
+mod process;
+
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::ExitStatus;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use baetyl_engine::driver::process::remove_secrets;
 use baetyl_pki::pem;
 use baetyl_proto::node::v1::node_service_client::NodeServiceClient;
@@ -20,9 +22,7 @@ use tonic::transport::Channel;
 
 use crate::program::{Output, program, run};
 use crate::{instances, ports, wait};
-
-/// How long a process may take to end after it was asked to. It decides no test.
-const END_PATIENCE: Duration = Duration::from_secs(180);
+use process::Process;
 
 /// How long core may take to answer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
@@ -30,79 +30,19 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 /// Where the node has its data.
 const NODE_FOLDER: &str = "n";
 
-/// One process of the program.
-#[derive(Debug)]
-struct Process {
-    args: Vec<OsString>,
-    log: PathBuf,
-    child: Option<Child>,
-}
-
-impl Process {
-    fn new(log: PathBuf, args: Vec<OsString>) -> Self {
-        let child = None;
-        Self { args, log, child }
-    }
-
-    fn start(&mut self, environment: &[(&str, &str)]) -> Result<()> {
-        let mut options = std::fs::OpenOptions::new();
-        let log = options.create(true).append(true).open(&self.log)?;
-        let child = Command::new(program()?)
-            .args(&self.args)
-            .env("BAETYL_LOG", "info")
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        self.child = Some(child);
-        Ok(())
-    }
-
-    /// How it ended by itself; none while it runs.
-    fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        let child = self.child.as_mut().context("it was not started")?;
-        Ok(child.try_wait()?)
-    }
-
-    async fn end(&mut self, signal: Signal) -> Result<()> {
-        let Some(mut child) = self.child.take() else {
-            return Ok(());
-        };
-        if child.try_wait()?.is_none() {
-            kill_process(Pid::from_child(&child), signal)?;
-        }
-        let deadline = Instant::now() + END_PATIENCE;
-        while child.try_wait()?.is_none() {
-            if Instant::now() >= deadline {
-                child.kill()?;
-                bail!("a process does not end: {:?}", self.args);
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        Ok(())
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().ok();
-            child.wait().ok();
-        }
-    }
-}
-
 /// An edge node: core as a process of its own.
 #[derive(Debug)]
 pub struct Node {
     core: Process,
     data: PathBuf,
     port: u16,
+}
+
+/// A cluster that is a node.
+#[derive(Clone, Copy)]
+struct Cluster<'a> {
+    kubeconfig: &'a Path,
+    runtime_image: Option<&'a str>,
 }
 
 /// A control plane and one node, each a process of its own.
@@ -114,6 +54,30 @@ pub struct Site {
     admin: u16,
     /// The node `demo`.
     pub node: Node,
+    /// The function service of a node that is a cluster.
+    function: Option<Process>,
+    /// The port at which functions are invoked.
+    functions_at: Option<u16>,
+}
+
+/// Ports of the function service.
+#[derive(Clone, Copy)]
+struct Function {
+    invoke: u16,
+    attach: u16,
+}
+
+impl Function {
+    fn process(self, folder: &Path, data: &Path) -> Process {
+        let settings = [
+            format!("listen=127.0.0.1:{}", self.invoke),
+            format!("attach_remote=127.0.0.1:{}", self.attach),
+            // How long a pod takes on a slow machine decides no test.
+            "runtime_wait=60s".to_owned(),
+        ];
+        let args = arguments("function", data, &settings);
+        Process::new(folder.join("function.log"), args)
+    }
 }
 
 impl Site {
@@ -130,10 +94,36 @@ impl Site {
     /// # Errors
     /// Something does not start.
     pub async fn on_cluster(kubeconfig: &Path) -> Result<Self> {
-        Self::with(Some(kubeconfig)).await
+        let runtime_image = None;
+        Self::with(Some(Cluster {
+            kubeconfig,
+            runtime_image,
+        }))
+        .await
     }
 
-    async fn with(kubeconfig: Option<&Path>) -> Result<Self> {
+    /// As [`Site::on_cluster`], with the function service as a process beside core. Pods of the
+    /// image reach this machine by its loopback address.
+    ///
+    /// # Errors
+    /// Something does not start.
+    pub async fn on_cluster_with_functions(kubeconfig: &Path, image: &str) -> Result<Self> {
+        let runtime_image = Some(image);
+        let mut site = Self::with(Some(Cluster {
+            kubeconfig,
+            runtime_image,
+        }))
+        .await?;
+        let function = site
+            .function
+            .as_mut()
+            .context("there is no function service")?;
+        function.start(&[])?;
+        site.introduce_functions().await?;
+        Ok(site)
+    }
+
+    async fn with(cluster: Option<Cluster<'_>>) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("bt").tempdir_in("/tmp")?;
         let choose = ports::choose;
         let [api, sync, admin, core] = [choose()?, choose()?, choose()?, choose()?];
@@ -153,19 +143,34 @@ impl Site {
         let data = path.join(NODE_FOLDER);
         let mut settings = vec![
             format!("listen=127.0.0.1:{core}"),
-            // Who listens where that service would be by default is not ours.
-            "function_address=none".to_owned(),
             "reconnect_cap=500ms".to_owned(),
         ];
-        if let Some(kubeconfig) = kubeconfig {
-            settings.push(format!("kube.kubeconfig={}", kubeconfig.display()));
+        if let Some(cluster) = cluster {
+            settings.push(format!("kube.kubeconfig={}", cluster.kubeconfig.display()));
         }
+        let image = cluster.and_then(|cluster| cluster.runtime_image);
+        let function = match image {
+            Some(image) => {
+                let [invoke, attach] = [choose()?, choose()?];
+                settings.push(format!("function_address=https://127.0.0.1:{invoke}"));
+                settings.push(format!("kube.runtime_image={image}"));
+                settings.push(format!("kube.attach_address=127.0.0.1:{attach}"));
+                Some(Function { invoke, attach })
+            }
+            None => {
+                // Who listens where that service would be by default is not ours.
+                settings.push("function_address=none".to_owned());
+                None
+            }
+        };
         let core = Node {
             core: Process::new(path.join("core.log"), arguments("core", &data, &settings)),
             data: data.clone(),
             port: core,
         };
         let mut site = Self {
+            function: function.map(|ports| ports.process(path, &data)),
+            functions_at: function.map(|ports| ports.invoke),
             folder,
             cloud,
             sync,
@@ -173,7 +178,7 @@ impl Site {
             node: core,
         };
         site.start_cloud()?;
-        let mode = kubeconfig.map_or("process", |_| "kube");
+        let mode = cluster.map_or("process", |_| "kube");
         site.introduce(api, mode).await?;
         site.node.start(&[])?;
         site.until_online().await?;
@@ -219,6 +224,33 @@ impl Site {
         let line = format!("join {} --token {}", text("address")?, text("token")?);
         self.join(&line, NODE_FOLDER).await?.ok()?;
         Ok(())
+    }
+
+    /// Adds the node's function service to the context.
+    async fn introduce_functions(&self) -> Result<()> {
+        let local = self.node.data.join("local");
+        let (ca, token) = (local.join("ca.pem"), local.join("edge-token"));
+        let port = self.functions_at.context("there is no function service")?;
+        let address = format!("https://127.0.0.1:{port}");
+        let set: [&OsStr; 9] = [
+            "context".as_ref(),
+            "set".as_ref(),
+            "site".as_ref(),
+            "--function".as_ref(),
+            address.as_ref(),
+            "--edge-ca".as_ref(),
+            ca.as_ref(),
+            "--edge-token-file".as_ref(),
+            token.as_ref(),
+        ];
+        self.cli(&set).await?.ok()?;
+        Ok(())
+    }
+
+    /// What the function service of a node that is a cluster wrote.
+    #[must_use]
+    pub fn function_log(&self) -> String {
+        self.function.as_ref().map(Process::log).unwrap_or_default()
     }
 
     /// Runs the command that `node add` printed, with its data in a folder of the site.

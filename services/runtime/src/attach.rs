@@ -271,6 +271,10 @@ struct Attached<'a> {
     lease: Duration,
     last_heard: Instant,
     nonce: u64,
+    /// The ping that went out with the drain: once it is answered, every call that was sent before
+    /// the other end knew is here.
+    drain_nonce: Option<u64>,
+    is_drain_known: bool,
     phase: Phase,
     /// When the phase is over at last.
     until: Instant,
@@ -305,6 +309,8 @@ impl<'a> Attached<'a> {
             lease: duration(welcome.lease_duration, DEFAULT_LEASE),
             last_heard: Instant::now(),
             nonce: 0,
+            drain_nonce: None,
+            is_drain_known: false,
             phase: Phase::Serving,
             until: Instant::now(),
         }
@@ -316,7 +322,13 @@ impl<'a> Attached<'a> {
         let mut active = self.session.active();
         let shutdown = self.attachment.shutdown.clone();
         loop {
-            let is_ending = matches!(self.phase, Phase::Draining | Phase::Stopping);
+            let is_ending = match self.phase {
+                // A call that is on its way is to be refused: without an answer nobody knows
+                // whether it ran.
+                Phase::Draining => self.is_drain_known,
+                Phase::Stopping => true,
+                Phase::Serving | Phase::Leaving => false,
+            };
             // Every arm is cancel safe: frames stay in the stream, levels stay.
             tokio::select! {
                 message = self.inbound.message() => match message {
@@ -360,7 +372,10 @@ impl<'a> Attached<'a> {
         let grace = self.attachment.settings.stop_grace;
         self.attachment.attached.not_ready("draining");
         self.intake.drain();
+        self.nonce += 1;
+        self.drain_nonce = Some(self.nonce);
         self.session.outbox().drain(grace);
+        self.session.outbox().ping(self.nonce);
         self.enter(Phase::Draining, grace);
     }
 
@@ -408,7 +423,10 @@ impl<'a> Attached<'a> {
                 let active = u32::try_from(*self.session.active().borrow()).unwrap_or(u32::MAX);
                 self.session.outbox().pong(ping.nonce, active);
             }
-            Kind::Pong(_) => {}
+            Kind::Pong(pong) => {
+                let is_of_drain = self.drain_nonce.is_some_and(|nonce| pong.nonce >= nonce);
+                self.is_drain_known |= is_of_drain;
+            }
             Kind::GoAway(farewell) => return Some(farewell),
             Kind::Welcome(_) => metrics::FRAMES_IGNORED.add(1, &[]),
         }

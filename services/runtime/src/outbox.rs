@@ -154,12 +154,13 @@ impl Queues {
         // The stream begins with it, whatever else waits.
         batch.extend(self.hello.take().map(Kind::Hello));
         batch.extend(self.pong.take().map(Kind::Pong));
-        batch.extend(self.ping.take().map(Kind::Ping));
         let slots_delta = std::mem::take(&mut self.slots_delta);
         if slots_delta != 0 {
             batch.push(Kind::Ready(Ready { slots_delta }));
         }
         batch.extend(self.drain.take().map(Kind::Drain));
+        // Whoever answers it knows of the drain.
+        batch.extend(self.ping.take().map(Kind::Ping));
         while batch.len() < MAX_BATCH
             && let Some((call_id, bytes)) = self.credits.pop_first()
         {

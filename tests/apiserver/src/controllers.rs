@@ -5,7 +5,7 @@
 //! in the request log. It keeps the rules that clients can see: surge and unavailability of
 //! rolling updates, ordered sets, back-off, probes, the words of conditions and events. What a
 //! container does is decided by its command: the small shell of `shell` runs the same scripts
-//! as a busybox image.
+//! as a busybox image. Where an image stands for a program of this machine, that runs for real.
 //!
 //! Time is [`Scene::speed`] times as fast as the wall clock, so that a back-off of ten seconds takes
 //! half of one; times in objects are those of the wall clock.
@@ -25,7 +25,9 @@ mod event;
 mod job;
 mod kubelet;
 mod machine;
+mod paths;
 mod pods;
+mod program;
 mod replicas;
 mod room;
 mod scheduler;
@@ -45,6 +47,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use machine::Machine;
+pub use program::Program;
 
 use crate::{ApiServer, PodLogs, Refusal, Store};
 use clock::Clock;
@@ -61,6 +64,9 @@ pub struct Scene {
     pub machines: Vec<Machine>,
     /// Images that can be fetched; all others cannot.
     pub images: BTreeSet<String>,
+    /// Images whose own program is one of this machine, which runs as a process: a container that
+    /// names no command gets it. They can be fetched, too.
+    pub programs: BTreeMap<String, Program>,
     /// Storage classes; the first one is the default.
     pub storage: Vec<StorageClass>,
     /// Folders that exist on every machine.
@@ -77,6 +83,7 @@ impl Default for Scene {
         Self {
             machines: vec![Machine::new("machine-1").role("control-plane")],
             images: BTreeSet::new(),
+            programs: BTreeMap::new(),
             storage: vec![StorageClass::new("standard")],
             host_paths: ["/var/log", "/dev", "/tmp"].map(str::to_owned).into(),
             speed: 20,

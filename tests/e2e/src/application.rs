@@ -39,6 +39,34 @@ impl App {
         app.behaves(Behaviour::Serve)
     }
 
+    /// An application of one service in Python with the application's name and the function
+    /// `answer`, which is `answer.handler` in a configuration.
+    #[must_use]
+    pub fn function(name: &str, configuration: &str) -> Self {
+        let service = pb::Service {
+            name: name.to_owned(),
+            runtime: "python3".to_owned(),
+            functions: vec![pb::FunctionSpec {
+                name: "answer".to_owned(),
+                handler: "answer.handler".to_owned(),
+            }],
+            code: Some(pb::Code {
+                configuration: configuration.to_owned(),
+            }),
+            concurrency: 2,
+            ..pb::Service::default()
+        };
+        Self {
+            message: pb::Application {
+                name: name.to_owned(),
+                r#type: pb::ApplicationType::Function.into(),
+                services: vec![service],
+                ..pb::Application::default()
+            },
+            retry: 0,
+        }
+    }
+
     /// An application of raw objects, which stand in a configuration.
     #[must_use]
     pub fn manifest(name: &str, configuration: &str) -> Self {

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`world`] | the cluster, and what can be done to it |
 //! | [`node`] | an engine that can be killed and started again over its store |
+//! | [`functions`] | the function service of a node, in this process |
 //! | [`application`], [`behaviour`] | documents, and what their containers do |
 //! | [`look`], [`witness`], [`foreign`] | eyes of an administrator |
 //! | [`scenarios`] | what must hold |
@@ -21,6 +22,7 @@
 pub mod application;
 pub mod behaviour;
 pub mod foreign;
+pub mod functions;
 pub mod look;
 pub mod node;
 pub mod random;

@@ -15,7 +15,7 @@ use baetyl_engine::kube::access;
 use baetyl_engine::kube::settings::KubeSettings;
 use baetyl_engine::kube::{Dependencies, Engine};
 use baetyl_engine::memory::{MemoryBodies, MemoryIssuer};
-use baetyl_engine::{EngineHandle, EngineStatus, LogQuery, StopMode};
+use baetyl_engine::{CertificateIssuer, EngineHandle, EngineStatus, LogQuery, StopMode};
 use baetyl_proto::resource::v1 as pb;
 use futures::StreamExt as _;
 use pb::{ApplicationState, ApplicationStatus};
@@ -24,6 +24,7 @@ use tokio::runtime::Runtime;
 use tokio::time::{Instant, timeout};
 
 use crate::application::App;
+use crate::functions::Functions;
 use store::FileStore;
 pub use wish::{Documents, Input};
 
@@ -43,7 +44,8 @@ pub struct Node {
     access: Access,
     folder: TempDir,
     bodies: MemoryBodies,
-    issuer: MemoryIssuer,
+    issuer: Arc<dyn CertificateIssuer>,
+    functions: Option<Arc<Functions>>,
     documents: Documents,
     running: Option<Running>,
 }
@@ -59,11 +61,34 @@ impl Node {
     /// # Errors
     /// The cluster cannot be reached.
     pub async fn start(access: Access) -> Result<Self> {
+        Self::with(access, Arc::new(MemoryIssuer::default()), None).await
+    }
+
+    /// Starts a node with functions that knows nothing; services get their certificates from
+    /// `issuer`.
+    ///
+    /// # Errors
+    /// The cluster cannot be reached.
+    pub async fn start_with_functions(
+        mut access: Access,
+        functions: Arc<Functions>,
+        issuer: Arc<dyn CertificateIssuer>,
+    ) -> Result<Self> {
+        access.settings.functions = Some(functions.settings().clone());
+        Self::with(access, issuer, Some(functions)).await
+    }
+
+    async fn with(
+        access: Access,
+        issuer: Arc<dyn CertificateIssuer>,
+        functions: Option<Arc<Functions>>,
+    ) -> Result<Self> {
         let mut node = Self {
             access,
             folder: tempfile::tempdir()?,
             bodies: MemoryBodies::default(),
-            issuer: MemoryIssuer::default(),
+            issuer,
+            functions,
             documents: Documents::default(),
             running: None,
         };
@@ -80,7 +105,8 @@ impl Node {
             access,
             folder: tempfile::tempdir()?,
             bodies: other.bodies.clone(),
-            issuer: MemoryIssuer::default(),
+            issuer: Arc::new(MemoryIssuer::default()),
+            functions: None,
             documents: other.documents.clone(),
             running: None,
         };
@@ -103,7 +129,7 @@ impl Node {
         let dependencies = Dependencies {
             store: Arc::new(FileStore::open(self.folder.path().join("records"))?),
             bodies: Arc::new(self.bodies.clone()),
-            certificates: Arc::new(self.issuer.clone()),
+            certificates: self.issuer.clone(),
         };
         let starting = runtime.spawn(async move {
             let client = access::connect(Some(&access.kubeconfig)).await?;
@@ -113,6 +139,9 @@ impl Node {
         let engine = starting.await?.context("the engine does not start")?;
         if let Some(set) = self.documents.desired() {
             engine.set_desired(set);
+        }
+        if let Some(functions) = &self.functions {
+            runtime.spawn(functions.clone().follow(engine.clone()));
         }
         self.running = Some(Running { engine, runtime });
         Ok(())

@@ -2,6 +2,7 @@
 
 mod faults;
 mod fields;
+mod functions;
 mod inputs;
 mod lifecycle;
 mod logs;
@@ -132,6 +133,11 @@ table! {
 
     logs when_logs_are_read_then_lines_of_all_instances_come [];
     logs when_logs_are_followed_then_new_lines_come [];
+
+    functions when_a_function_is_desired_then_calls_are_answered [RuntimeImage];
+    functions when_the_code_is_broken_then_the_old_code_answers [RuntimeImage];
+    functions when_code_and_application_change_then_no_call_fails [RuntimeImage];
+    functions when_another_authority_made_its_certificate_then_a_runtime_is_not_admitted [RuntimeImage];
 
     lifecycle when_the_engine_is_killed_then_the_next_one_adopts_what_runs [];
     lifecycle when_it_is_killed_in_an_update_then_the_next_one_finishes_it [];

@@ -2,13 +2,15 @@
 
 mod fake;
 pub(crate) mod helm;
+mod program;
 mod real;
 mod role;
 mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
 use baetyl_engine::kube::Client;
 
@@ -17,6 +19,7 @@ pub use real::RealWorld;
 pub use role::Rules;
 
 use crate::application::App;
+use crate::functions::{Functions, Issuer};
 use crate::look::Look;
 use crate::node::{Access, Node};
 
@@ -56,7 +59,7 @@ pub enum Need {
     Helm,
     /// Usage of machines and pods can be had or withheld.
     Usage,
-    /// An image with the runtime host.
+    /// An image with the runtime host, whose pods reach a proxy in this process.
     RuntimeImage,
 }
 
@@ -126,6 +129,11 @@ pub trait World: Send + Sync {
     fn runtime_image(&self) -> Option<String> {
         None
     }
+
+    /// The host by which pods reach this process.
+    fn proxy_host(&self) -> Option<String> {
+        None
+    }
 }
 
 impl dyn World + '_ {
@@ -147,6 +155,25 @@ impl dyn World + '_ {
     /// It does not start.
     pub async fn node(&self) -> Result<Node> {
         Node::start(self.access(&Rules::none()).await?).await
+    }
+
+    /// Starts the function service of a node.
+    ///
+    /// # Errors
+    /// It does not start, or [`Need::RuntimeImage`] is lacking.
+    pub async fn functions(&self) -> Result<Arc<Functions>> {
+        let image = self.runtime_image().context("no image of the runtime")?;
+        let host = self.proxy_host().context("no host for runtimes")?;
+        Ok(Arc::new(Functions::start(&host, &image).await?))
+    }
+
+    /// Starts a node with functions, with the rights of the committed Role.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn function_node(&self, functions: &Arc<Functions>, issuer: Issuer) -> Result<Node> {
+        let access = self.access(&Rules::none()).await?;
+        Node::start_with_functions(access, functions.clone(), Arc::new(issuer)).await
     }
 
     /// Namespace of applications that name none.

@@ -28,7 +28,7 @@ fn run(scenario: &Scenario) -> Result<(), Failed> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let world = FakeWorld::start().await.map_err(told)?;
+        let world = FakeWorld::fitting(scenario.needs).await.map_err(told)?;
         let came = (scenario.run)(&world).await;
         came.map_err(|error| format!("{error:#}\n{}", world.story()).into())
     })

@@ -6,6 +6,7 @@
 )]
 
 mod channels;
+mod chart;
 mod cloud;
 mod desired;
 mod edge;

@@ -1,7 +1,7 @@
 //! What waits to be written to one endpoint, in the order in which it goes out.
 //!
-//! Control goes before calls, calls before chunks; chunks of several calls take turns. There is
-//! no timer: what is ready when the transport asks makes one batch. The queues have no cap of
+//! Control goes before calls, calls before a pong and that before chunks; chunks of several calls
+//! take turns. There is no timer: what is ready when the transport asks makes one batch. The queues have no cap of
 //! their own, since what they hold is bounded elsewhere: a call, a cancel, a credit and an upload
 //! at most per slot, and one ping and one pong.
 
@@ -367,6 +367,11 @@ impl Queues {
             }
             return Some(Command::Call(call));
         }
+        // Behind the calls: a runtime that drains leaves when its ping is answered, and must have
+        // every call by then that was sent to it.
+        if let Some(nonce) = self.pong.take() {
+            return Some(Command::Pong(nonce));
+        }
         self.uploads
             .pop_front()
             .map(|upload| self.next_chunk(upload))
@@ -378,9 +383,6 @@ impl Queues {
         }
         if let Some(farewell) = self.farewell.take() {
             return Some(Command::GoAway(farewell));
-        }
-        if let Some(nonce) = self.pong.take() {
-            return Some(Command::Pong(nonce));
         }
         if let Some(nonce) = self.ping.take() {
             return Some(Command::Ping(nonce));

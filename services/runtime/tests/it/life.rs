@@ -142,6 +142,23 @@ async fn when_it_drains_then_calls_finish_and_nothing_is_left() {
 }
 
 #[tokio::test]
+async fn when_a_call_is_on_its_way_while_it_drains_then_it_is_refused_and_not_lost() {
+    let mut bench = Bench::new(plan()).await;
+    let mut stream = bench.attached().await;
+
+    bench.shutdown.begin();
+    while !stream.seen.contains(&"drain") {
+        stream.step().await;
+    }
+    let late = stream.run(call(1, 0, b"1")).await;
+
+    assert_eq!(reason(&late), "OVERLOADED");
+    soon("the stream ends", async { while stream.step().await {} }).await;
+    drop(stream);
+    bench.ended().await.unwrap();
+}
+
+#[tokio::test]
 async fn when_calls_outlast_the_grace_then_they_are_cancelled() {
     let mut bench = Bench::without_host(plan()).await;
     bench.config.stop_grace_ms = 50;

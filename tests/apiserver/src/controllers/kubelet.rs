@@ -1,16 +1,22 @@
 //! The kubelets of all machines: pods that were given a machine run here.
 
+mod child;
 mod container;
 mod image;
 mod pod;
 mod prepare;
 mod probe;
+mod running;
+mod shown;
 mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::time::Instant;
 
 use super::room::Volume;
@@ -46,6 +52,26 @@ struct Disks {
     folders: BTreeMap<(String, String), Volume>,
     /// Machine and image.
     images: BTreeSet<(String, String)>,
+    /// Where the folders of pods are that run real programs; made for the first one.
+    folder: Option<TempDir>,
+}
+
+impl Disks {
+    fn folder(&mut self) -> io::Result<&Path> {
+        let made = match self.folder.take() {
+            Some(made) => made,
+            None => tempfile::Builder::new().prefix("pods").tempdir()?,
+        };
+        Ok(self.folder.insert(made).path())
+    }
+
+    /// Removes the folder of a pod that has none of its processes left.
+    fn forget(&self, pod: &str) {
+        if let Some(folder) = &self.folder {
+            // Most pods have none; what cannot be removed goes with the whole.
+            std::fs::remove_dir_all(folder.path().join(pod)).ok();
+        }
+    }
 }
 
 impl Cluster {
@@ -103,6 +129,7 @@ impl Kubelet {
                 self.run_one(cluster, pod);
             }
         }
+        let mut gone = Vec::new();
         let there: BTreeSet<&str> = pods.iter().map(|pod| uid(pod)).collect();
         self.pods.retain(|uid, known| {
             let is_there = there.contains(uid.as_str());
@@ -113,8 +140,15 @@ impl Kubelet {
             if !is_there && !is_replaced() {
                 cluster.logs().forget(&known.namespace, &known.name);
             }
+            if !is_there {
+                gone.push(uid.clone());
+            }
             is_there
         });
+        // Their processes have ended with them.
+        for uid in gone {
+            self.disks.forget(&uid);
+        }
     }
 
     fn run_one(&mut self, cluster: &mut Cluster, pod: &Arc<Value>) {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::paths::Paths;
+
 /// Output of a container that has not been taken yet is cut to this.
 const MAX_OUTPUT_BYTES: usize = 64 * 1024;
 
@@ -59,6 +61,10 @@ pub(crate) struct Room {
     pub(crate) mounts: Vec<Mount>,
     /// Ports that are served, with the folder.
     pub(crate) ports: BTreeMap<u16, String>,
+    /// The folders on this machine that a real program sees; it sees no others.
+    pub(crate) paths: Paths,
+    /// Whether a real program runs, whose files are on this machine.
+    pub(crate) is_real: bool,
     own: BTreeMap<String, String>,
     output: String,
 }
@@ -103,6 +109,10 @@ impl Room {
     /// Returns the content of a file.
     pub(crate) fn read(&self, path: &str) -> Option<String> {
         let path = self.absolute(path);
+        if self.is_real {
+            let bytes = std::fs::read(self.paths.file(&path)?).ok()?;
+            return Some(String::from_utf8_lossy(&bytes).into_owned());
+        }
         match self.place(&path) {
             Some((mount, inner)) => mount.volume.lock().entries.get(&inner).cloned(),
             None => self.own.get(&path).cloned(),

@@ -1,5 +1,7 @@
 //! The controllers over the store: what somebody who only reads objects sees.
 
+mod programs;
+
 use std::sync::Arc;
 use std::time::Duration;
 

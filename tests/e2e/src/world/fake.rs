@@ -47,6 +47,18 @@ impl FakeWorld {
         Self::with(Scene::default(), Options::default()).await
     }
 
+    /// Starts a cluster for a scenario. Where real programs run, time is that of the wall clock.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn fitting(needs: &[Need]) -> Result<Self> {
+        let mut scene = Scene::default();
+        if needs.contains(&Need::RuntimeImage) {
+            scene.speed = 1;
+        }
+        Self::with(scene, Options::default()).await
+    }
+
     /// Starts a cluster in another way; machines and images are added to what the scene says.
     ///
     /// # Errors
@@ -55,7 +67,9 @@ impl FakeWorld {
         options.kubelet = true;
         let server = Arc::new(ApiServer::start(options).await?);
         scene.images.insert(IMAGE.to_owned());
-        scene.images.insert(RUNTIME_IMAGE.to_owned());
+        if let Ok(program) = super::program::find() {
+            scene.programs.insert(RUNTIME_IMAGE.to_owned(), program);
+        }
         scene
             .machines
             .push(Machine::new("machine-2").label("disk", "ssd"));
@@ -101,8 +115,8 @@ impl FakeWorld {
             | Need::Expiry
             | Need::RequestLog
             | Need::CustomResources
-            | Need::Usage
-            | Need::RuntimeImage => None,
+            | Need::Usage => None,
+            Need::RuntimeImage => super::program::find().err(),
             Need::Helm => helm::program().err(),
         }
     }
@@ -242,5 +256,9 @@ impl World for FakeWorld {
 
     fn runtime_image(&self) -> Option<String> {
         Some(RUNTIME_IMAGE.to_owned())
+    }
+
+    fn proxy_host(&self) -> Option<String> {
+        Some("127.0.0.1".to_owned())
     }
 }

@@ -30,6 +30,9 @@ const IMAGE: &str = "BAETYL_E2E_IMAGE";
 /// Names the image with the runtime host.
 const RUNTIME_IMAGE: &str = "BAETYL_E2E_RUNTIME_IMAGE";
 
+/// Names the host by which pods reach this process: an address of this machine.
+const PROXY_HOST: &str = "BAETYL_E2E_PROXY_HOST";
+
 /// How long a token is good for.
 const TOKEN_SECONDS: i64 = 6 * 3600;
 
@@ -41,6 +44,7 @@ pub struct RealWorld {
     suffix: String,
     image: String,
     runtime_image: Option<String>,
+    proxy_host: Option<String>,
     wire: Wire,
     folder: TempDir,
     nodes: AtomicU32,
@@ -92,6 +96,7 @@ impl RealWorld {
             folder: tempfile::tempdir()?,
             nodes: AtomicU32::new(0),
             runtime_image: std::env::var(RUNTIME_IMAGE).ok(),
+            proxy_host: std::env::var(PROXY_HOST).ok(),
             client,
             config,
             spaces,
@@ -298,8 +303,10 @@ impl World for RealWorld {
             Need::Usage => unless(false, "usage cannot be switched on a real cluster"),
             Need::Helm => helm::program().err(),
             Need::RuntimeImage => {
-                let is_named = self.runtime_image.is_some();
-                unless(is_named, &format!("{RUNTIME_IMAGE} is not set"))
+                let is_set = |value: &Option<String>| value.is_some();
+                let missing = |name: &str| format!("{name} is not set");
+                unless(is_set(&self.runtime_image), &missing(RUNTIME_IMAGE))
+                    .or_else(|| unless(is_set(&self.proxy_host), &missing(PROXY_HOST)))
             }
         }
     }
@@ -349,5 +356,9 @@ impl World for RealWorld {
 
     fn runtime_image(&self) -> Option<String> {
         self.runtime_image.clone()
+    }
+
+    fn proxy_host(&self) -> Option<String> {
+        self.proxy_host.clone()
     }
 }

@@ -130,7 +130,7 @@ pub(super) fn files(scene: &Scene<'_>) -> Vec<Object> {
     scene
         .services()
         .map(|(service, _)| {
-            let text = config(scene, service, scene.revision).to_json();
+            let text = config(scene, service).to_json();
             object(&core::ConfigMap {
                 metadata: metadata(scene, file_name(scene, service)),
                 data: Some([(FILE.to_owned(), text)].into()),
@@ -140,14 +140,16 @@ pub(super) fn files(scene: &Scene<'_>) -> Vec<Object> {
         .collect()
 }
 
-/// The name says what the file holds but the revision: that is the release's own.
+/// The name says what the file holds, the revision among it: a pod of the old release that starts
+/// again while a new one is on its way must not attach as one of the new. The revision is the
+/// release's own, and 0 while that is being found out, so that it alone replaces no pods.
 fn file_name(scene: &Scene<'_>, service: &pb::Service) -> String {
-    let text = config(scene, service, 0).to_json();
+    let text = config(scene, service).to_json();
     let digest = Digest::of(text.as_bytes());
     names::runtime_file(scene.name(), &service.name, &digest)
 }
 
-fn config(scene: &Scene<'_>, service: &pb::Service, revision: u64) -> RuntimeConfig {
+fn config(scene: &Scene<'_>, service: &pb::Service) -> RuntimeConfig {
     let proxy = scene.settings.functions.as_ref();
     let functions = service.functions.iter().map(|function| RuntimeFunction {
         name: function.name.clone(),
@@ -158,8 +160,8 @@ fn config(scene: &Scene<'_>, service: &pb::Service, revision: u64) -> RuntimeCon
         namespace: scene.application.namespace.clone(),
         application: scene.name().to_owned(),
         service: service.name.clone(),
-        revision,
-        // All pods have one file; the host finds its own name in `BAETYL_INSTANCE_ID`.
+        revision: scene.revision,
+        // All pods of a release have one file; the host finds its own name in `BAETYL_INSTANCE_ID`.
         instance: String::new(),
         runtime: service.runtime.clone(),
         functions: functions.collect(),

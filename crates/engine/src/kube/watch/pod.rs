@@ -139,7 +139,7 @@ fn termination(ended: Terminated) -> Termination {
             format!("exited with code {}", ended.exit_code),
         ),
     };
-    let last_words = shortened(ended.message.trim().to_owned(), MAX_LAST_WORDS);
+    let last_words = last_words(ended.message.trim());
     if !last_words.is_empty() {
         message = format!("{message}: {last_words}");
     }
@@ -150,6 +150,15 @@ fn termination(ended: Terminated) -> Termination {
         reason: reason.to_owned(),
         message,
         finished_at: finished_at.unwrap_or(SystemTime::UNIX_EPOCH),
+    }
+}
+
+/// The end of what a container said: where that is its log, the cause stands there.
+fn last_words(text: &str) -> String {
+    let start = text.len().saturating_sub(MAX_LAST_WORDS);
+    match text.ceil_char_boundary(start) {
+        0 => text.to_owned(),
+        start => format!("…{}", &text[start..]),
     }
 }
 

@@ -74,7 +74,7 @@ fn away() -> GoAway {
 }
 
 #[test]
-fn when_everything_waits_then_control_goes_before_calls_and_calls_before_chunks() {
+fn when_everything_waits_then_control_goes_before_calls_and_calls_before_pong_and_chunks() {
     let outbox = Outbox::chunked(WINDOW);
     outbox.call(id(1), 0, 1, invocation(INLINE_BYTES + 1));
     assert_eq!(kinds(&batch(&outbox).expect("a batch")), ["call 1"]);
@@ -95,11 +95,11 @@ fn when_everything_waits_then_control_goes_before_calls_and_calls_before_chunks(
 
     let expected = [
         "welcome",
-        "pong 2",
         "ping",
         "cancel 8",
         "credit 9 11",
         "call 2",
+        "pong 2",
         "last 1",
     ];
     assert_eq!(sent, expected);

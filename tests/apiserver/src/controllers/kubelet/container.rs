@@ -1,18 +1,18 @@
 //! One container: fetched, made, run, probed, ended and started again.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::probe::Probe;
+use super::running::{Body, Running, body};
 use super::{Disks, image, prepare};
 use crate::controllers::Cluster;
-use crate::controllers::room::{Room, Volume};
-use crate::controllers::shell::{self, End, Pause, Process};
-use crate::controllers::view::{items, name, namespace, number, text, uid};
+use crate::controllers::room::Volume;
+use crate::controllers::shell::End;
+use crate::controllers::view::{name, namespace, text, uid};
 
 /// How long it takes to fetch an image.
 const FETCH: Duration = Duration::from_millis(500);
@@ -25,6 +25,10 @@ const FETCH_FAILED: Duration = Duration::from_secs(1);
 
 /// How long until something that is missing is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// How much of its log says why a container ended.
+const LAST_LINES: usize = 80;
+const LAST_BYTES: usize = 2048;
 
 /// The first and the longest back-off, of images and of containers.
 const BACK_OFF: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(300)];
@@ -68,22 +72,6 @@ enum Next {
     Nothing,
 }
 
-/// A container that runs.
-#[derive(Debug)]
-pub(super) struct Running {
-    /// `None` for the image's own program, which serves for ever.
-    process: Option<Process>,
-    room: Room,
-    wake: Instant,
-    pub(super) since: SystemTime,
-    startup: Option<Probe>,
-    liveness: Option<Probe>,
-    readiness: Option<Probe>,
-    /// It was asked to end, and is killed then.
-    kill_at: Option<Instant>,
-    is_killed: bool,
-}
-
 /// How a container ended.
 #[derive(Clone, Debug)]
 pub(super) struct Ended {
@@ -104,11 +92,11 @@ pub(super) struct Around<'a> {
 }
 
 impl Around<'_> {
-    fn warn(&self, cluster: &mut Cluster, reason: &str, message: &str) {
+    pub(super) fn warn(&self, cluster: &mut Cluster, reason: &str, message: &str) {
         cluster.told(self.pod, &self.part(), true, reason, message);
     }
 
-    fn tell(&self, cluster: &mut Cluster, reason: &str, message: &str) {
+    pub(super) fn tell(&self, cluster: &mut Cluster, reason: &str, message: &str) {
         cluster.told(self.pod, &self.part(), false, reason, message);
     }
 
@@ -232,7 +220,7 @@ impl Container {
                     self.fetch_back_off = (self.fetch_back_off * 2).min(BACK_OFF[1]);
                     self.next = Next::Fetch(cluster.clock.after(wait));
                 }
-                Next::Make(_) => self.make(cluster, around),
+                Next::Make(_) => self.make(cluster, disks, around),
                 Next::Restart(_) => {
                     if let State::Ended(ended) = &self.state {
                         self.last = Some(ended.clone());
@@ -287,7 +275,8 @@ impl Container {
 
     fn fetched(&mut self, cluster: &mut Cluster, disks: &mut Disks, around: &Around<'_>) {
         let image = text(around.spec, "/image");
-        if cluster.scene.images.contains(image) {
+        let scene = &cluster.scene;
+        if scene.images.contains(image) || scene.programs.contains_key(image) {
             let machine = text(around.pod, "/spec/nodeName").to_owned();
             disks.images.insert((machine, image.to_owned()));
             let message = format!("Successfully pulled image {image:?}");
@@ -304,7 +293,7 @@ impl Container {
         self.next = Next::BackOffFetch(cluster.clock.after(FETCH_FAILED));
     }
 
-    fn make(&mut self, cluster: &mut Cluster, around: &Around<'_>) {
+    fn make(&mut self, cluster: &mut Cluster, disks: &mut Disks, around: &Around<'_>) {
         let made = prepare::room(
             cluster,
             around.pod,
@@ -323,19 +312,14 @@ impl Container {
         };
         let own = text(around.spec, "/name");
         around.tell(cluster, "Created", &format!("Created container: {own}"));
-        let command = words(around.spec, "/command", &room);
-        let arguments = words(around.spec, "/args", &room);
-        let process = if command.is_empty() {
-            None
-        } else {
-            let all: Vec<String> = command.iter().chain(&arguments).cloned().collect();
-            let Some(program) = shell::program(&all) else {
-                self.not_started(cluster, around, &command[0]);
+        let body = match body(cluster, disks, around, &mut room) {
+            Ok(body) => body,
+            Err(problem) => {
+                self.not_started(cluster, around, &problem);
                 return;
-            };
-            Some(Process::new(Arc::new(program)))
+            }
         };
-        room.is_own_program = process.is_none();
+        room.is_own_program = matches!(body, Body::Unknown);
         around.tell(cluster, "Started", &format!("Started container {own}"));
         let (space, pod) = (namespace(around.pod), name(around.pod));
         if self.restarts > 0 {
@@ -346,7 +330,7 @@ impl Container {
         self.is_started = around.spec.get("startupProbe").is_none();
         self.is_ready = false;
         self.state = State::Running(Box::new(Running {
-            process,
+            body,
             room,
             wake: cluster.clock.now(),
             since: SystemTime::now(),
@@ -358,11 +342,11 @@ impl Container {
         }));
     }
 
-    fn not_started(&mut self, cluster: &mut Cluster, around: &Around<'_>, program: &str) {
+    fn not_started(&mut self, cluster: &mut Cluster, around: &Around<'_>, problem: &str) {
         let message = format!(
             "failed to create containerd task: failed to create shim task: OCI runtime create \
              failed: runc create failed: unable to start container process: error during container \
-             init: exec: {program:?}: stat {program}: no such file or directory: unknown"
+             init: exec: {problem}: unknown"
         );
         around.warn(cluster, "Failed", &format!("Error: {message}"));
         let now = SystemTime::now();
@@ -390,14 +374,19 @@ impl Container {
                     End::Exit(code) => (code, "Error"),
                     End::OutOfMemory => (137, "OOMKilled"),
                 };
+                let (space, pod) = (namespace(around.pod), name(around.pod));
+                let policy = text(around.spec, "/terminationMessagePolicy");
+                let message = match policy == "FallbackToLogsOnError" && code != 0 {
+                    true => last_words(cluster, around),
+                    false => String::new(),
+                };
                 let ended = Ended {
                     code,
                     reason,
-                    message: String::new(),
+                    message,
                     since,
                     at: SystemTime::now(),
                 };
-                let (space, pod) = (namespace(around.pod), name(around.pod));
                 cluster.logs().end(space, pod, text(around.spec, "/name"));
                 self.ended(cluster, around, ended, may_restart);
             }
@@ -462,112 +451,17 @@ impl Container {
     }
 }
 
-impl Running {
-    fn stop(&mut self, cluster: &mut Cluster, grace_seconds: i64) {
-        if self.kill_at.is_some() {
-            return;
-        }
-        let at = cluster.clock.now() + cluster.clock.seconds(grace_seconds);
-        self.kill_at = Some(at);
-        match &mut self.process {
-            Some(process) => {
-                if process.terminate() {
-                    self.wake = cluster.clock.now();
-                }
-            }
-            // What an image runs by itself is taken to end when it is told to.
-            None => self.is_killed = true,
-        }
-    }
-
-    fn run(&mut self, cluster: &mut Cluster, around: &Around<'_>) -> Option<End> {
-        let end = self.run_process(cluster);
-        let (space, pod) = (namespace(around.pod), name(around.pod));
-        for line in self.room.take_output().lines() {
-            cluster
-                .logs()
-                .append(space, pod, text(around.spec, "/name"), line);
-        }
-        if end.is_some() {
-            return end;
-        }
-        if self.is_killed {
-            let code = if self.process.is_none() && self.kill_at.is_some() {
-                0
-            } else {
-                137
-            };
-            return Some(End::Exit(code));
-        }
-        if let Some(at) = self.kill_at {
-            return cluster.clock.is_over(at).then_some(End::Exit(137));
-        }
-        self.probe(cluster, around);
-        None
-    }
-
-    fn run_process(&mut self, cluster: &mut Cluster) -> Option<End> {
-        let process = self.process.as_mut()?;
-        while cluster.clock.is_over(self.wake) {
-            match process.run(&mut self.room) {
-                Pause::Ended(end) => return Some(end),
-                Pause::For(time) => {
-                    self.wake = cluster.clock.after(time);
-                    if time.is_zero() {
-                        cluster.clock.wake(self.wake);
-                        break;
-                    }
-                }
-            }
-        }
-        None
-    }
-
-    fn probe(&mut self, cluster: &mut Cluster, around: &Around<'_>) {
-        let mut is_hanging = false;
-        let kinds = [
-            ("startupProbe", "Startup", &mut self.startup),
-            ("livenessProbe", "Liveness", &mut self.liveness),
-            ("readinessProbe", "Readiness", &mut self.readiness),
-        ];
-        for (field, word, probe) in kinds {
-            let (Some(spec), Some(probe)) = (around.spec.get(field), probe.as_mut()) else {
-                continue;
-            };
-            // Nothing else is asked once the startup probe has succeeded, and nothing before.
-            if field == "startupProbe" && probe.verdict == Some(true) {
-                continue;
-            }
-            let clock = &mut cluster.clock;
-            if let Some(answer) = probe.step(spec, around.spec, &mut self.room, clock)
-                && let Some(failure) = answer.failure
-            {
-                let message = format!("{word} probe failed: {failure}");
-                around.warn(cluster, "Unhealthy", &message);
-            }
-            if field == "startupProbe" && probe.verdict != Some(true) {
-                is_hanging |= probe.verdict == Some(false);
-                break;
-            }
-            is_hanging |= field == "livenessProbe" && probe.verdict == Some(false);
-        }
-        if is_hanging {
-            let own = text(around.spec, "/name");
-            let message = format!("Container {own} failed liveness probe, will be restarted");
-            around.tell(cluster, "Killing", &message);
-            self.stop(cluster, grace(around.pod));
-        }
-    }
-}
-
-/// Seconds that the containers of a pod have to end.
-pub(super) fn grace(pod: &Value) -> i64 {
-    number(pod, "/metadata/deletionGracePeriodSeconds")
-        .or_else(|| number(pod, "/spec/terminationGracePeriodSeconds"))
-        .unwrap_or(30)
-}
-
-fn words(spec: &Value, pointer: &str, room: &Room) -> Vec<String> {
-    let words = items(spec, pointer).iter().filter_map(Value::as_str);
-    words.map(|word| prepare::expand(word, &room.env)).collect()
+/// The end of what a container wrote.
+fn last_words(cluster: &Cluster, around: &Around<'_>) -> String {
+    let (space, pod) = (namespace(around.pod), name(around.pod));
+    let own = text(around.spec, "/name");
+    let read = cluster.logs().read(space, pod, own, false, 0);
+    let lines = read.unwrap_or_default().lines;
+    let first = lines.len().saturating_sub(LAST_LINES);
+    let text: String = lines[first..]
+        .iter()
+        .map(|line| format!("{}\n", line.text))
+        .collect();
+    let cut = text.ceil_char_boundary(text.len().saturating_sub(LAST_BYTES));
+    text[cut..].to_owned()
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::container::{Around, Container, grace};
+use super::container::{Around, Container};
+use super::running::grace;
 use super::{Disks, prepare, status};
 use crate::Deletion;
 use crate::controllers::Cluster;

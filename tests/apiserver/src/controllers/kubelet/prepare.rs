@@ -1,6 +1,9 @@
 //! What a container finds: variables, volumes, user and folder.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -8,6 +11,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::Disks;
+use super::shown::Shown;
 use crate::controllers::Cluster;
 use crate::controllers::room::{Files, Mount, Room, Volume};
 use crate::controllers::view::{is_set, items, milli, name, namespace, number, text, texts};
@@ -235,16 +239,55 @@ pub(super) fn room(
     Ok(room)
 }
 
-/// A mount; one of a part of a volume keeps what stands there now.
-fn made(pod: &Value, mount: &Value, volume: &Volume) -> Mount {
+/// Whether a mount shows objects, or what is known of the pod.
+fn is_input(pod: &Value, mount: &Value) -> bool {
     let volumes = items(pod, "/spec/volumes").iter();
-    let is_input = volumes
+    volumes
         .filter(|one| text(one, "/name") == text(mount, "/name"))
         .any(|one| {
-            ["configMap", "secret", "projected"]
+            ["configMap", "secret", "projected", "downwardAPI"]
                 .iter()
                 .any(|key| one.get(key).is_some())
-        });
+        })
+}
+
+/// Makes folders of the mounts of a container that is a real program, and says which of them are
+/// to be filled. `of_pod` holds what its containers share, `own` what they do not: paths in files
+/// of inputs are those of the one container. Of a claim or of the machine nothing is shown but an
+/// empty folder.
+///
+/// # Errors
+/// A folder cannot be made.
+pub(super) fn folders(
+    pod: &Value,
+    container: &Value,
+    room: &mut Room,
+    [of_pod, own]: [&Path; 2],
+) -> io::Result<Vec<Shown>> {
+    let mut shown = Vec::new();
+    for (index, mount) in items(container, "/volumeMounts").iter().enumerate() {
+        let path = text(mount, "/mountPath");
+        let is_input = is_input(pod, mount);
+        let folder = match is_input {
+            true => own.join(index.to_string()),
+            false => of_pod.join(text(mount, "/name")),
+        };
+        let found = room.mounts.iter().find(|one| one.path == path);
+        if let Some(mount) = found.filter(|_| is_input) {
+            shown.push(Shown::new(folder.clone(), mount.volume.clone()));
+        }
+        let folder = folder.join(text(mount, "/subPath"));
+        if !is_input {
+            fs::create_dir_all(&folder)?;
+        }
+        room.paths.add(path, folder);
+    }
+    Ok(shown)
+}
+
+/// A mount; one of a part of a volume keeps what stands there now.
+fn made(pod: &Value, mount: &Value, volume: &Volume) -> Mount {
+    let is_input = is_input(pod, mount);
     let sub_path = text(mount, "/subPath").trim_matches('/').to_owned();
     let volume = if is_input && !sub_path.is_empty() {
         let files = Files {

@@ -178,8 +178,8 @@ fn when_a_container_ends_then_the_way_it_did_has_a_stable_word() {
 }
 
 #[test]
-fn when_a_container_leaves_last_words_then_they_are_kept_short() {
-    let words = "é".repeat(1000);
+fn when_a_container_leaves_last_words_then_their_end_is_kept() {
+    let words = format!("{}the cause\n", "é".repeat(1000));
     let seen = container(json!({
         "name": "web",
         "state": {"terminated": {"exitCode": 1, "message": words}},
@@ -188,7 +188,8 @@ fn when_a_container_leaves_last_words_then_they_are_kept_short() {
     let ContainerState::Ended(end) = seen.state else {
         panic!("it has ended");
     };
-    assert!(end.message.starts_with("exited with code 1: éé"));
+    assert!(end.message.starts_with("exited with code 1: …éé"));
+    assert!(end.message.ends_with("ééthe cause"), "{}", end.message);
     assert!(end.message.len() < 300);
 }
 
