@@ -12,7 +12,7 @@ pub mod taken;
 pub mod wire;
 
 pub use machine::Machine;
-pub use process::{Memory, cpu_time, memory};
+pub use process::{Memory, cpu_time, memory, peak};
 pub use report::{Report, Table, say};
 pub use stats::Percentiles;
 pub use taken::Taken;

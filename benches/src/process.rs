@@ -38,6 +38,14 @@ pub fn memory(pid: u32) -> Result<Memory> {
     Ok(rollup(&read(pid, "smaps_rollup")?))
 }
 
+/// The most memory of which all pages were there at one time, shared ones too, in bytes.
+///
+/// # Errors
+/// There is no such process.
+pub fn peak(pid: u32) -> Result<u64> {
+    Ok(kibibytes(&read(pid, "status")?, "VmHWM") * 1024)
+}
+
 fn read(pid: u32, name: &str) -> Result<String> {
     let path = format!("/proc/{pid}/{name}");
     fs::read_to_string(&path).with_context(|| format!("cannot read {path}: has the process ended?"))

@@ -137,7 +137,7 @@ impl Controllers {
         for machine in &scene.machines {
             machine.write(&store)?;
         }
-        let mut changes = store.changes();
+        let mut versions = store.versions();
         let shared = Arc::new(Shared {
             cluster: Mutex::new(Cluster::new(server.clone(), scene)),
             woken: Notify::new(),
@@ -146,11 +146,15 @@ impl Controllers {
         let playing = shared.clone();
         tasks.spawn(async move {
             loop {
+                // Before looking, so that what changes meanwhile is looked at again; one look is
+                // enough for all that changed until then.
+                versions.mark_unchanged();
                 let due = playing.cluster.lock().settle();
                 let due = due.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
                 tokio::select! {
-                    // Cancel safe: what changed is found by looking at the objects.
-                    _ = changes.next() => {}
+                    // All are cancel safe: what changed is found by looking at the objects. The
+                    // sender lives as long as the store of the controllers.
+                    Ok(()) = versions.changed() => {}
                     () = playing.woken.notified() => {}
                     () = tokio::time::sleep_until(due) => {}
                 }

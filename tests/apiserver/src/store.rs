@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::json::Body;
 use crate::kinds::Kind;
@@ -305,6 +306,11 @@ impl Store {
     #[must_use]
     pub fn changes_since(&self, version: u64) -> Changes {
         Changes::since(Arc::clone(&self.shared), version)
+    }
+
+    /// Follows the version, which every change raises.
+    pub(crate) fn versions(&self) -> watch::Receiver<u64> {
+        self.shared.versions()
     }
 
     /// Looks now and after every change until something is found.
