@@ -2,7 +2,10 @@
 
 use super::{Counts, Runner};
 
-fn read(runner: Runner, lines: &[&str]) -> (u64, u64, u64) {
+/// Passed, failed, skipped.
+type Sums = (u64, u64, u64);
+
+fn read(runner: Runner, lines: &[&str]) -> Sums {
     let mut counts = Counts::default();
     for line in lines {
         runner.read(line, &mut counts);
@@ -12,7 +15,7 @@ fn read(runner: Runner, lines: &[&str]) -> (u64, u64, u64) {
 
 #[test]
 fn when_runners_close_then_their_sums_are_read() {
-    let cases: [(Runner, &[&str], (u64, u64, u64)); 10] = [
+    let cases: [(Runner, &[&str], Sums); 10] = [
         (
             Runner::Nextest,
             &["     Summary [   0.010s] 3 tests run: 3 passed, 0 skipped"],
