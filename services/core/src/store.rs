@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use prost::Message as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 pub use durable::Durable;
@@ -35,6 +36,9 @@ pub use tables::{Table, Tables, Write};
 
 /// The form of the tables that this program writes.
 const FORMAT: &[u8] = b"1";
+
+/// Calls that work at once, each on a thread; writes wait for one another anyway.
+const TURNS: usize = 4;
 
 /// Keys of [`Table::Meta`].
 mod key {
@@ -95,6 +99,8 @@ pub struct Store {
     writing: Mutex<()>,
     /// The work of [`Store::run`], which goes on when its caller is gone.
     work: TaskTracker,
+    /// Turns of those who want something of the store: each takes a thread of its own.
+    turns: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Store {
@@ -128,6 +134,7 @@ impl Store {
             sealer: opened.sealer,
             writing: Mutex::new(()),
             work: TaskTracker::new(),
+            turns: Arc::new(Semaphore::new(TURNS)),
         })
     }
 
@@ -137,13 +144,18 @@ impl Store {
     /// Those of the work, and [`StoreError::Interrupted`] when it panicked.
     ///
     /// # Cancel safety
-    /// The work goes on to its end when the future is dropped.
+    /// Work that has begun goes on to its end when the future is dropped.
     pub async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = Arc::clone(self);
-        match self.work.spawn_blocking(move || work(&store)).await {
+        let turn = self.turns.clone().acquire_owned().await;
+        let work = move || {
+            let _turn = turn;
+            work(&store)
+        };
+        match self.work.spawn_blocking(work).await {
             Ok(done) => done,
             Err(_) => Err(StoreError::Interrupted),
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use baetyl_shadow::Digest;
 use rand::Rng;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::cluster::Cluster;
 use super::settings::KubeSettings;
@@ -17,6 +18,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// How many retry periods the last sight counts.
 const PATIENCE: u32 = 30;
+
+/// How many applications are rendered and checked at the same time. Each has all of its objects in
+/// memory meanwhile, and a helm process where it is a chart; more would not be faster, since four of
+/// them use every place that there is for requests.
+const TURNS: usize = 8;
 
 /// What the engine needs; the host owns what is behind.
 #[derive(Clone)]
@@ -37,9 +43,33 @@ pub(super) struct Context {
     pub(super) watches: Watches,
     /// What renders applications; see [`rendering`].
     pub(super) rendering: String,
+    turns: Semaphore,
 }
 
 impl Context {
+    pub(super) fn new(
+        settings: Arc<KubeSettings>,
+        dependencies: Dependencies,
+        cluster: Cluster,
+        watches: Watches,
+    ) -> Self {
+        Self {
+            rendering: rendering(&settings),
+            settings,
+            dependencies,
+            cluster,
+            watches,
+            turns: Semaphore::new(TURNS),
+        }
+    }
+
+    /// Waits for the turn to render, which lasts until what is returned is dropped. Everything that
+    /// is done meanwhile has a deadline; pauses between attempts are no part of it.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // Nobody closes the semaphore; if it were, there would be no turns to wait for.
+        self.turns.acquire().await.ok()
+    }
+
     /// How long the last sight counts once nothing new is seen: 30 s by default.
     pub(super) fn patience(&self) -> Duration {
         self.settings.retry_period * PATIENCE
@@ -57,7 +87,7 @@ impl Context {
 
 /// Says what renders applications. Objects are made again, and applied where they differ, when this
 /// changes: with other software, or other settings.
-pub(super) fn rendering(settings: &KubeSettings) -> String {
+fn rendering(settings: &KubeSettings) -> String {
     let functions = settings.functions.as_ref();
     let parts = BTreeMap::from([
         ("version", env!("CARGO_PKG_VERSION")),

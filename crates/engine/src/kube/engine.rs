@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::access::Client;
 use super::application::{Application, Departed, Order, Start, Target, View};
 use super::cluster::Cluster;
-use super::context::{self, Context, Dependencies};
+use super::context::{Context, Dependencies};
 use super::logs;
 use super::object::ObjectKey;
 use super::record::{KubeRecord, is_data};
@@ -68,13 +68,13 @@ impl Engine {
         let (commands, orders) = mpsc::channel(MAX_COMMANDS);
         let (publisher, levels) = publish::channels();
         let (listed, is_listed) = watch::channel(false);
-        let context = Arc::new(Context {
-            cluster: Cluster::new(client.clone(), settings.clone()),
-            rendering: context::rendering(&settings),
+        let cluster = Cluster::new(client.clone(), settings.clone());
+        let context = Arc::new(Context::new(
             settings,
             dependencies,
-            watches: watches.clone(),
-        });
+            cluster,
+            watches.clone(),
+        ));
         let (ready, until) = (watches.clone(), end.clone());
         tasks.spawn(async move {
             if until.run_until_cancelled(ready.ready()).await.is_some() {

@@ -249,6 +249,7 @@ pub(super) async fn prepare(basis: Basis) -> Outcome {
 }
 
 async fn try_prepare(basis: &Basis) -> Result<Prepared, Setback> {
+    let _turn = basis.context.turn().await;
     let is_wanted = |rendered: &Rendered, object: &Object| basis.is_outdated(rendered, object);
     let (rendered, objects, renewals) = basis.render(is_wanted).await?;
     let mut checked = Checked::default();
@@ -341,6 +342,7 @@ pub(super) async fn repair(
     asked: BTreeSet<ObjectKey>,
     services: BTreeSet<String>,
 ) -> Outcome {
+    let _turn = basis.context.turn().await;
     let is_renewal = !services.is_empty();
     let is_wanted = |rendered: &Rendered, object: &Object| {
         let service = rendered.service(object.key());
