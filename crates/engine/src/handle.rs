@@ -25,7 +25,7 @@ pub struct EngineStatus {
     /// revision with its desired inputs (or a job), and nothing was left of others.
     pub converged: Option<Fence>,
     /// Every application that is desired or still there, by name.
-    pub applications: BTreeMap<String, ApplicationStatus>,
+    pub applications: BTreeMap<String, Arc<ApplicationStatus>>,
 }
 
 /// Routes of the function services, sorted by service.

@@ -115,7 +115,7 @@ impl Reported {
         self.set(SectionName::Machines, encoded.collect());
     }
 
-    pub(crate) fn set_applications(&self, applications: &BTreeMap<String, ApplicationStatus>) {
+    pub(crate) fn set_applications(&self, applications: &BTreeMap<String, Arc<ApplicationStatus>>) {
         let encoded = applications
             .iter()
             .map(|(name, status)| (name.clone(), Bytes::from(status.encode_to_vec())));

@@ -1,6 +1,7 @@
 //! How the node stands, as its own core sees it: one level that the local API shows.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use baetyl_proto::node::v1::LocalNodeStatus;
@@ -114,12 +115,13 @@ impl NodeState {
     /// does not count any more.
     pub(crate) fn applications(
         &self,
-        applications: &BTreeMap<String, ApplicationStatus>,
+        applications: &BTreeMap<String, Arc<ApplicationStatus>>,
         converged: Option<Fence>,
     ) {
         self.reported.set_applications(applications);
         self.change(|status| {
-            status.applications = applications.values().cloned().collect();
+            let all = applications.values();
+            status.applications = all.map(|one| ApplicationStatus::clone(one)).collect();
             if let Some(fence) = converged
                 && fence.epoch.number() >= status.epoch
             {

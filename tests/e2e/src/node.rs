@@ -249,7 +249,9 @@ impl Node {
             Ok(Ok(seen)) => Ok(seen.clone()),
             Ok(Err(_)) => bail!("the engine ended while waiting until {what}"),
             Err(_) => {
-                let seen: Vec<String> = self.now()?.applications.values().map(shown).collect();
+                let now = self.now()?;
+                let seen = now.applications.values().map(|one| shown(one));
+                let seen: Vec<String> = seen.collect();
                 bail!("{what}: does not happen; last seen:\n{}", seen.join("\n"))
             }
         }
@@ -266,13 +268,17 @@ impl Node {
         good: impl Fn(&ApplicationStatus) -> bool,
     ) -> Result<ApplicationStatus> {
         let what = format!("{application}: {what}");
-        let is_good =
-            |status: &EngineStatus| status.applications.get(application).is_some_and(&good);
+        let is_good = |status: &EngineStatus| {
+            status
+                .applications
+                .get(application)
+                .is_some_and(|one| good(one))
+        };
         let status = self.until_all(&what, is_good).await?;
         status
             .applications
             .get(application)
-            .cloned()
+            .map(|one| ApplicationStatus::clone(one))
             .with_context(|| format!("{what}: it is gone"))
     }
 

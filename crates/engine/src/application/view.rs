@@ -1,6 +1,7 @@
 //! What the supervisor sees of an application.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use baetyl_process::InstanceId;
 use baetyl_proto::function::v1::Route;
@@ -20,7 +21,7 @@ pub(crate) struct View {
     pub(crate) name: String,
     /// The order that this is about.
     pub(crate) sequence: u64,
-    pub(crate) status: ApplicationStatus,
+    pub(crate) status: Arc<ApplicationStatus>,
     /// The desired revision runs with the desired inputs, and nothing else is left.
     pub(crate) is_converged: bool,
     /// Something runs or may run.
@@ -90,7 +91,7 @@ impl Application {
                 .into_iter()
                 .flatten()
                 .any(|spec| has_memory_limit(spec)),
-            status,
+            status: Arc::new(status),
         }
     }
 

@@ -28,6 +28,7 @@ use kube::Client;
 use self::capabilities::CapabilityCache;
 use self::discovery::{Discovery, Resource, defined};
 use self::order::{Wave, wave};
+use self::request::Requests;
 use super::facts::ObjectFacts;
 use super::manifest::Scope;
 use super::object::{Object, ObjectKey};
@@ -59,8 +60,9 @@ mod request;
 mod scale;
 mod settle;
 
-/// How many requests of one call are on their way at the same time.
-const CONCURRENCY: usize = 8;
+/// How many requests of one call are on their way at the same time: a part of what all together may
+/// send, so that an application whose requests take long leaves room for the others.
+const CONCURRENCY: usize = 4;
 
 /// What the watches show of an application's objects.
 pub type Known = BTreeMap<ObjectKey, ObjectFacts>;
@@ -75,7 +77,7 @@ pub struct ApplyOptions {
 /// The client side of the cluster. Cheap to clone.
 #[derive(Clone)]
 pub struct Cluster {
-    client: Client,
+    requests: Requests,
     settings: Arc<KubeSettings>,
     discovery: Arc<Discovery>,
     capabilities: Arc<CapabilityCache>,
@@ -107,7 +109,7 @@ impl Cluster {
     #[must_use]
     pub fn new(client: Client, settings: Arc<KubeSettings>) -> Self {
         Self {
-            client,
+            requests: Requests::new(client),
             settings,
             discovery: Arc::default(),
             capabilities: Arc::default(),
@@ -117,7 +119,7 @@ impl Cluster {
     /// Returns the client.
     #[must_use]
     pub fn client(&self) -> &Client {
-        &self.client
+        self.requests.client()
     }
 
     /// Finds out which kinds among the objects live in namespaces; those that the set itself
@@ -166,7 +168,7 @@ impl Cluster {
     ) -> Result<Option<Arc<Resource>>, Rejection> {
         let found = self
             .discovery
-            .resolve(&self.client, api_version, kind)
+            .resolve(&self.requests, api_version, kind)
             .await;
         found.map_err(|trouble| {
             Rejection::of_trouble(&format!("look up kind {kind} of {api_version}"), &trouble)

@@ -20,7 +20,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const PATIENCE: u32 = 30;
 
 /// How many applications are rendered and checked at the same time. Each has all of its objects in
-/// memory meanwhile, and a helm process where it is a chart. Applying takes no turn.
+/// memory meanwhile, and a helm process where it is a chart. Applying takes no turn: that is bounded
+/// by the places for requests.
 const TURNS: usize = 8;
 
 /// What the engine needs; the host owns what is behind.

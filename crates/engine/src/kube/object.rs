@@ -1,6 +1,7 @@
 //! Objects of the cluster as they are applied, and the keys that name them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use baetyl_shadow::Digest;
 use serde::{Deserialize, Serialize};
@@ -59,10 +60,12 @@ impl fmt::Display for ObjectKey {
 }
 
 /// An object as it is applied: exactly the fields that we want to own.
+///
+/// Cheap to clone.
 #[derive(Clone, PartialEq)]
 pub struct Object {
     key: ObjectKey,
-    body: Value,
+    body: Arc<Value>,
 }
 
 impl fmt::Debug for Object {
@@ -108,6 +111,7 @@ impl Object {
                 Some(_) => Some(text("/metadata/namespace", "metadata.namespace")?),
             },
         };
+        let body = Arc::new(body);
         Ok(Self { key, body })
     }
 
@@ -132,9 +136,9 @@ impl Object {
 
     /// Changes the body; the key stays what it is.
     pub fn edit(&mut self, change: impl FnOnce(&mut Value)) {
-        change(&mut self.body);
+        change(Arc::make_mut(&mut self.body));
         debug_assert_eq!(
-            Self::try_new(self.body.clone()).map(|object| object.key),
+            Self::try_new(Value::clone(&self.body)).map(|object| object.key),
             Ok(self.key.clone())
         );
     }

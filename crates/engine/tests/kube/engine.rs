@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::observe::rig::{BOUND, EDGE};
 use rig::{Bench, Conduct, app, label, mounting, version};
 
+mod many;
 mod rig;
 
 fn condition<'a>(app: &'a pb::ApplicationStatus, kind: &str) -> Option<&'a pb::Condition> {

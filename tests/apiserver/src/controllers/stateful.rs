@@ -126,7 +126,7 @@ fn act(cluster: &mut Cluster, owner: &Arc<Value>, revisions: &Revisions) {
     }
     // A pod that was just made is not ready, and so nothing else is replaced.
     if is_whole {
-        update(cluster, owner, &pods, revisions);
+        update(cluster, owner, &pods, revisions, min_ready);
     }
 }
 
@@ -134,32 +134,33 @@ fn partition(owner: &Value) -> i64 {
     number(owner, "/spec/updateStrategy/rollingUpdate/partition").unwrap_or(0)
 }
 
-/// Replaces the pod with the highest number that is not of the revision of today, when all above it
-/// are well.
+/// Replaces the pod with the highest number that is not of the revision of today, when all are
+/// available. As from Kubernetes 1.35 on: a pod that never becomes ready is waited for even when it
+/// is the one to be replaced.
 fn update(
     cluster: &mut Cluster,
     owner: &Arc<Value>,
     pods: &BTreeMap<i64, Arc<Value>>,
     revisions: &Revisions,
+    min_ready: i64,
 ) {
     if text(owner, "/spec/updateStrategy/type") == "OnDelete" {
         return;
     }
-    let least = partition(owner);
-    for (_, pod) in pods.iter().rev().filter(|(number, _)| **number >= least) {
-        if revision(pod) != revisions.update && !is_deleting(pod) {
-            cluster.delete_pod(pod);
-            let message = format!(
-                "delete Pod {} in StatefulSet {} successful",
-                name(pod),
-                name(owner)
-            );
-            cluster.happened(owner, false, "SuccessfulDelete", &message);
-            return;
-        }
-        if is_deleting(pod) || !is_ready(pod) {
-            return;
-        }
+    let is_well = |pod: &Arc<Value>| !is_deleting(pod) && cluster.is_available(pod, min_ready);
+    if !pods.values().all(is_well) {
+        return;
+    }
+    let replaceable = pods.range(partition(owner)..).rev();
+    let outdated = replaceable.map(|(_, pod)| pod).find(|pod| revision(pod) != revisions.update);
+    if let Some(pod) = outdated {
+        cluster.delete_pod(pod);
+        let message = format!(
+            "delete Pod {} in StatefulSet {} successful",
+            name(pod),
+            name(owner)
+        );
+        cluster.happened(owner, false, "SuccessfulDelete", &message);
     }
 }
 

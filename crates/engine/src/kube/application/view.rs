@@ -1,6 +1,7 @@
 //! What the supervisor sees of an application.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use baetyl_proto::function::v1::Route;
 use baetyl_proto::resource::v1::{ApplicationState, ApplicationStatus};
@@ -21,7 +22,7 @@ pub(in crate::kube) struct View {
     pub(in crate::kube) name: String,
     /// The order that this is about.
     pub(in crate::kube) sequence: u64,
-    pub(in crate::kube) status: ApplicationStatus,
+    pub(in crate::kube) status: Arc<ApplicationStatus>,
     /// The desired revision runs with the desired inputs, and nothing else is left.
     pub(in crate::kube) is_converged: bool,
     /// What only one application can have, and this one still has.
@@ -77,7 +78,7 @@ impl Application {
             is_converged,
             claims,
             routes: self.routes(serving.as_deref(), candidate.as_deref()),
-            status,
+            status: Arc::new(status),
         }
     }
 
@@ -86,7 +87,7 @@ impl Application {
         View {
             name: self.record.application.clone(),
             sequence: UNSEEN,
-            status: status::recall(&self.record, self.asked().revision),
+            status: Arc::new(status::recall(&self.record, self.asked().revision)),
             is_converged: false,
             claims: BTreeSet::new(),
             routes: Vec::new(),

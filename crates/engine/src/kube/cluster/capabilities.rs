@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::discovery::{Kinds, aggregated, look};
 use super::rejection::Rejection;
-use super::request::{Call, Trouble, fetch};
+use super::request::{Call, Trouble};
 use super::{CONCURRENCY, Cluster};
 
 /// How long an answer is used. Charts are rendered again only when something changed, or at a
@@ -70,11 +70,11 @@ impl Cluster {
         struct Version {
             git_version: String,
         }
-        let version: Version = fetch(&self.client, Call::json("/version")).await?;
+        let version: Version = self.requests.fetch(Call::json("/version")).await?;
         let mut apis = BTreeSet::new();
         for root in ["/api", "/apis"] {
             let call = Call::get(root, ACCEPT_AGGREGATED_DISCOVERY_V2);
-            let answer: Value = fetch(&self.client, call).await?;
+            let answer: Value = self.requests.fetch(call).await?;
             for (api_version, kinds) in self.groups(&answer).await? {
                 apis.extend(kinds.keys().map(|kind| format!("{api_version}/{kind}")));
                 apis.insert(api_version.clone());
@@ -95,7 +95,7 @@ impl Cluster {
         let names = named(answer).into_iter().take(MAX_GROUPS);
         stream::iter(names)
             .map(|name| async move {
-                let kinds = look(&self.client, &name).await?;
+                let kinds = look(&self.requests, &name).await?;
                 Ok((name, kinds))
             })
             .buffered(CONCURRENCY)

@@ -9,7 +9,7 @@ use super::super::object::{Object, ObjectKey};
 use super::order::{Replacing, replacing};
 use super::put::{Footing, Manner, Outcome, rejected};
 use super::rejection::{ObjectViolation, Rejection};
-use super::request::{Call, Trouble, fetch};
+use super::request::{Call, Trouble};
 use super::{ApplyOptions, Cluster, Known, Target, abreast, seen};
 use crate::reason;
 
@@ -192,7 +192,7 @@ impl Cluster {
             let keeps_pods = false;
             return Ok(Ok(Replacement { uid, keeps_pods }));
         }
-        let live: Value = fetch(&self.client, Call::json(target.path())).await?;
+        let live: Value = self.requests.fetch(Call::json(target.path())).await?;
         let labels = &live["spec"]["template"]["metadata"]["labels"];
         if selects(&target.object.body()["spec"]["selector"], labels) {
             let keeps_pods = true;

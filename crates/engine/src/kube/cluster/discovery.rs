@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::Client;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,7 +11,7 @@ use tokio::time::Instant;
 
 use super::super::object::{Object, ObjectKey};
 use super::super::wire::null_is_default;
-use super::request::{Call, Trouble, encoded, fetch};
+use super::request::{Call, Requests, Trouble, encoded};
 
 /// How soon a group that lacks a kind is asked for again.
 const REFRESH_PERIOD: Duration = Duration::from_secs(5);
@@ -80,7 +79,7 @@ impl Discovery {
     /// was never asked for, or that lacked the kind longer than a moment ago; otherwise none.
     pub(super) async fn resolve(
         &self,
-        client: &Client,
+        requests: &Requests,
         api_version: &str,
         kind: &str,
     ) -> Result<Option<Arc<Resource>>, Trouble> {
@@ -89,7 +88,7 @@ impl Discovery {
             Cached::No => return Ok(None),
             Cached::Unknown => {}
         }
-        let kinds = look(client, api_version).await?;
+        let kinds = look(requests, api_version).await?;
         let found = kinds.get(kind).cloned();
         self.keep(api_version, kinds);
         Ok(found)
@@ -140,7 +139,7 @@ pub(super) fn root(api_version: &str) -> Option<String> {
 }
 
 /// Reads the resources of a group version; none when the cluster does not have it.
-pub(super) async fn look(client: &Client, api_version: &str) -> Result<Kinds, Trouble> {
+pub(super) async fn look(requests: &Requests, api_version: &str) -> Result<Kinds, Trouble> {
     #[derive(Deserialize)]
     struct List {
         #[serde(default, deserialize_with = "null_is_default")]
@@ -159,7 +158,7 @@ pub(super) async fn look(client: &Client, api_version: &str) -> Result<Kinds, Tr
     let Some(root) = root(api_version) else {
         return Ok(Kinds::new());
     };
-    let list: List = match fetch(client, Call::json(root.clone())).await {
+    let list: List = match requests.fetch(Call::json(root.clone())).await {
         Ok(list) => list,
         Err(trouble) if trouble.is_not_found() => return Ok(Kinds::new()),
         Err(trouble) => return Err(trouble),

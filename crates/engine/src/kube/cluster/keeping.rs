@@ -9,7 +9,7 @@ use super::Cluster;
 use super::discovery::{Resource, root};
 use super::put::rejected;
 use super::rejection::Rejection;
-use super::request::{Call, METADATA_LIST, Seen, Trouble, encoded, fetch};
+use super::request::{Call, METADATA_LIST, Seen, Trouble, encoded};
 
 /// How many of those that are not ours are looked at. The cluster itself puts one or two objects
 /// into every namespace.
@@ -76,7 +76,11 @@ impl Cluster {
         key: &ObjectKey,
         resource: &Resource,
     ) -> Result<Option<String>, Rejection> {
-        let spec = match fetch::<Definition>(&self.client, Call::json(resource.path(key))).await {
+        let spec = match self
+            .requests
+            .fetch::<Definition>(Call::json(resource.path(key)))
+            .await
+        {
             Ok(definition) => definition.spec,
             Err(trouble) if trouble.is_not_found() => return Ok(None),
             Err(trouble) => return self.unseen(key, &trouble),
@@ -133,7 +137,7 @@ impl Cluster {
         for selector in selectors {
             let query = format!("labelSelector={}&limit={LOOKED_AT}", encoded(&selector));
             let call = Call::get(format!("{path}?{query}"), METADATA_LIST);
-            match fetch::<List>(&self.client, call).await {
+            match self.requests.fetch::<List>(call).await {
                 Ok(list) => names.extend(list.items.into_iter().map(|seen| seen.metadata.name)),
                 Err(trouble) if trouble.is_not_found() => {}
                 Err(trouble) => return Err(trouble),

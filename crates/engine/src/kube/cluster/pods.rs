@@ -9,7 +9,7 @@ use super::check::sorted;
 use super::put::rejected;
 use super::reading::{Reading, read};
 use super::rejection::Rejection;
-use super::request::{Call, Seen, Trouble, encoded, fetch};
+use super::request::{Call, Seen, Trouble, encoded};
 use super::{Cluster, abreast};
 
 impl Cluster {
@@ -33,7 +33,7 @@ impl Cluster {
             let path =
                 format!("/api/v1/namespaces/{namespace}/pods/{name}?fieldManager={FIELD_MANAGER}");
             let call = Call::merge(path, &change);
-            async move { (key, fetch::<Seen>(&self.client, call).await) }
+            async move { (key, self.requests.fetch::<Seen>(call).await) }
         }));
         let (mut violations, mut failure) = (Vec::new(), None);
         while let Some((key, outcome)) = outcomes.next().await {

@@ -11,7 +11,7 @@ use super::super::object::ObjectKey;
 use super::conflict::FieldConflict;
 use super::reading::{Reading, read};
 use super::rejection::{ObjectViolation, Rejection};
-use super::request::{Call, METADATA, Seen, Trouble, fetch, parse, send};
+use super::request::{Call, METADATA, Seen, Trouble, parse};
 use super::{Cluster, Target};
 use crate::reason;
 
@@ -91,7 +91,7 @@ impl Cluster {
         let mut backoff = Backoff::new(RACE_BACKOFF);
         loop {
             let path = path(target, manner.is_dry, is_forced);
-            let refused = match send(&self.client, Call::apply(path, body.clone())).await {
+            let refused = match self.requests.send(Call::apply(path, body.clone())).await {
                 Ok(answer) => {
                     let seen = parse(&answer)?;
                     return Ok(Outcome::Done(Done {
@@ -185,7 +185,7 @@ impl Cluster {
         key: &ObjectKey,
         path: &str,
     ) -> Result<Result<Option<Seen>, ObjectViolation>, Trouble> {
-        match fetch(&self.client, Call::get(path, METADATA)).await {
+        match self.requests.fetch(Call::get(path, METADATA)).await {
             Ok(seen) => Ok(Ok(Some(seen))),
             Err(trouble) if trouble.is_not_found() => Ok(Ok(None)),
             Err(Trouble::Refused(refused)) => match read(key, &refused.status) {

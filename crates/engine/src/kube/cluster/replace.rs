@@ -10,7 +10,7 @@ use super::check::Replacement;
 use super::put::{MAX_RACES, RACE_BACKOFF, rejected};
 use super::reading::{Reading, read};
 use super::rejection::Rejection;
-use super::request::{Call, Seen, Trouble, fetch};
+use super::request::{Call, Seen, Trouble};
 use super::{Cluster, Target};
 
 /// What goes with a deleted object.
@@ -79,7 +79,7 @@ impl Cluster {
         let mut backoff = Backoff::new(RACE_BACKOFF);
         loop {
             let call = Call::delete(path.to_owned(), &options);
-            let refused = match fetch::<Seen>(&self.client, call).await {
+            let refused = match self.requests.fetch::<Seen>(call).await {
                 // The answer is the object as long as something of it is left.
                 Ok(seen) if seen.kind == "Status" || seen.metadata.uid.is_empty() => {
                     return Ok(Erased::Gone);

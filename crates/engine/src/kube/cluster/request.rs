@@ -1,5 +1,6 @@
 //! One request to the API server: its path, its deadline, its caps, and whether it was answered.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use kube::core::Status;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::super::names::{APPLICATION_LABEL, OWNER_LABEL};
 
@@ -131,23 +133,52 @@ impl Trouble {
     }
 }
 
-/// Sends a request and reads the whole answer.
-///
-/// # Cancel safety
-/// When dropped, the request may have been carried out or not.
-pub(super) async fn send(client: &Client, call: Call) -> Result<Bytes, Trouble> {
-    match tokio::time::timeout(DEADLINE, exchange(client, call)).await {
-        Ok(answer) => answer,
-        Err(_) => Err(Trouble::Unanswered(format!(
-            "no answer within {} s",
-            DEADLINE.as_secs()
-        ))),
-    }
+/// How many requests are on their way at the same time, for all applications together. Each takes a
+/// connection with some 60 KB of buffers, which stays for a while when it is idle: without a bound a
+/// hundred applications that come at once take 40 MB.
+const AT_ONCE: usize = 16;
+
+/// Sends requests. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Requests {
+    client: Client,
+    /// In the order of asking, so that nobody is overtaken for ever.
+    places: Arc<Semaphore>,
 }
 
-/// As [`send`], and takes the answer apart.
-pub(super) async fn fetch<T: DeserializeOwned>(client: &Client, call: Call) -> Result<T, Trouble> {
-    parse(&send(client, call).await?)
+impl Requests {
+    pub(super) fn new(client: Client) -> Self {
+        Self {
+            client,
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+
+    /// Returns the client, for watches: these stay open, and take no place.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Sends a request when it has its turn, and reads the whole answer.
+    ///
+    /// # Cancel safety
+    /// When dropped, the request may have been carried out or not.
+    pub(super) async fn send(&self, call: Call) -> Result<Bytes, Trouble> {
+        // Nobody closes the semaphore; if it were, there would be no turns to wait for.
+        let _place = self.places.acquire().await;
+        match tokio::time::timeout(DEADLINE, exchange(&self.client, call)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Trouble::Unanswered(format!(
+                "no answer within {} s",
+                DEADLINE.as_secs()
+            ))),
+        }
+    }
+
+    /// As [`Requests::send`], and takes the answer apart.
+    pub(super) async fn fetch<T: DeserializeOwned>(&self, call: Call) -> Result<T, Trouble> {
+        parse(&self.send(call).await?)
+    }
 }
 
 /// Takes an answer apart.

@@ -10,7 +10,7 @@ use super::super::object::ObjectKey;
 use super::put::rejected;
 use super::reading::{Reading, read};
 use super::rejection::Rejection;
-use super::request::{Call, Seen, Trouble, parse, send};
+use super::request::{Call, Seen, Trouble, parse};
 use super::{Cluster, unknown_kind};
 
 impl Cluster {
@@ -35,7 +35,11 @@ impl Cluster {
             "metadata": {"name": key.name, "namespace": key.namespace, "uid": uid},
             "spec": {"replicas": replicas},
         });
-        let trouble = match send(&self.client, Call::apply(path, body.to_string().into())).await {
+        let trouble = match self
+            .requests
+            .send(Call::apply(path, body.to_string().into()))
+            .await
+        {
             Ok(answer) => match parse::<Seen>(&answer) {
                 Ok(_) => return Ok(()),
                 Err(trouble) => trouble,

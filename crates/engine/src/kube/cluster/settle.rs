@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::super::wire::null_is_default;
 use super::put::rejected;
 use super::rejection::{ObjectViolation, Rejection};
-use super::request::{Call, METADATA, Seen, SeenMetadata, Trouble, encoded, fetch, parse};
+use super::request::{Call, METADATA, Seen, SeenMetadata, Trouble, encoded, parse};
 use super::{Cluster, Target};
 use crate::reason;
 
@@ -107,7 +107,7 @@ impl Cluster {
             }
             tokio::time::sleep(backoff.next_delay(std::time::Instant::now())).await;
             let call = Call::json(target.path());
-            definition = fetch(&self.client, call).await.map_err(failed)?;
+            definition = self.requests.fetch(call).await.map_err(failed)?;
         }
     }
 
@@ -172,7 +172,12 @@ impl Cluster {
         let request = Request::get(path).header(ACCEPT, accept).body(Vec::new());
         let request = request.ok()?;
         let followed = async {
-            let events = self.client.request_events::<T>(request).await.ok()?;
+            let events = self
+                .requests
+                .client()
+                .request_events::<T>(request)
+                .await
+                .ok()?;
             let mut events = pin!(events);
             while let Some(Ok(event)) = events.next().await {
                 if let Some(answer) = look(event) {

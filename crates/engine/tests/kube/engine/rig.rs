@@ -182,10 +182,13 @@ impl Bench {
     ) -> ApplicationStatus {
         let status = self
             .until(&format!("{name}: {what}"), |status| {
-                status.applications.get(name).is_some_and(&mut level)
+                status
+                    .applications
+                    .get(name)
+                    .is_some_and(|found| level(found))
             })
             .await;
-        status.applications[name].clone()
+        ApplicationStatus::clone(&status.applications[name])
     }
 
     /// Waits until an application is in a state.

@@ -1,6 +1,7 @@
 //! The session as a table of frames in and effects out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use baetyl_proto::resource::v1::ApplicationStatus;
 use baetyl_proto::sync::v1::channel_open::Operation;
@@ -75,7 +76,7 @@ fn applications(names: &[(&str, usize)]) -> Sections {
     };
     let statuses: BTreeMap<_, _> = names
         .iter()
-        .map(|(name, size)| ((*name).to_owned(), status(name, *size)))
+        .map(|(name, size)| ((*name).to_owned(), Arc::new(status(name, *size))))
         .collect();
     reported.set_applications(&statuses);
     reported.set_properties(&PropertySet::new());
