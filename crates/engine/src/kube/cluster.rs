@@ -53,6 +53,7 @@ mod order;
 mod pods;
 mod put;
 mod reading;
+mod reclaim;
 mod rejection;
 mod repair;
 mod replace;

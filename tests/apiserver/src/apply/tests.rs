@@ -47,7 +47,13 @@ impl Object {
         let node = schema.node(schema.named(self.type_name).unwrap());
         let mut value = self.value.clone();
         change(&mut value);
-        let managers = track_update(node, &self.value, &value, &writer(manager, subresource));
+        let managers = track_update(
+            node,
+            Managers::of(&self.value),
+            &self.value,
+            &value,
+            &writer(manager, subresource),
+        );
         managers.write(&mut value);
         self.value = value;
     }

@@ -129,11 +129,11 @@ pub(crate) fn apply(
 /// Notes an edit: what it changed is the editor's, what it took away is nobody's.
 pub(crate) fn track_update(
     node: Node<'_>,
+    mut managers: Managers,
     before: &Value,
     after: &Value,
     writer: &Writer<'_>,
 ) -> Managers {
-    let mut managers = Managers::of(before);
     let difference = own_difference(node, before, after, writer);
     let changed = difference.modified.union(&difference.added);
     let entry = writer.entry(Operation::Update, FieldSet::default());

@@ -105,7 +105,13 @@ impl State {
                 time: &time,
                 has_status: version.has_status,
             };
-            track_update(version.node(), &Value::Null, &object, &writer)
+            track_update(
+                version.node(),
+                Managers::default(),
+                &Value::Null,
+                &object,
+                &writer,
+            )
         });
         managers.write(&mut object);
         if options.is_dry_run {

@@ -172,9 +172,7 @@ fn check_creation(target: &Target, wish: &Value, options: &WriteOptions) -> Resu
         );
         return Err(Refusal::conflict(about, &target.name, &detail));
     }
-    if !meta_text(wish, "resourceVersion").is_empty() {
-        return Err(Refusal::stale(about, &target.name));
-    }
+    // A version that is named is no obstacle: there is nothing that it could differ from.
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{Outcome, Target, WriteOptions};
-use crate::apply::{Writer, track_update};
+use crate::apply::{Managers, Writer, track_update};
 use crate::object::{fields, items, meta_text};
 use crate::patch;
 use crate::refusal::Refusal;
@@ -50,7 +50,7 @@ impl State {
             time: &now(),
             has_status: kind.has_status,
         };
-        let managers = track_update(kind.node(), &live, &object, &writer);
+        let managers = track_update(kind.node(), Managers::of(&live), &live, &object, &writer);
         let whole = Target {
             subresource: String::new(),
             ..target.clone()

@@ -77,6 +77,8 @@ impl State {
         let kind = &target.kind;
         check_conditions(target, live, &object)?;
         let forgets_managers = forgets_managers(&object);
+        // Whoever edits may write the list, too, and so move fields from one to another.
+        let written = Some(Managers::of(&object)).filter(|managers| !managers.is_empty());
         keep_metadata(live, &mut object);
         self.restrict(target, live, &mut object);
         defaults::fill(kind, &mut object);
@@ -102,7 +104,8 @@ impl State {
             if forgets_managers {
                 return Managers::default();
             }
-            track_update(version.node(), live, &object, &writer)
+            let before = written.unwrap_or_else(|| Managers::of(live));
+            track_update(version.node(), before, live, &object, &writer)
         });
         managers.write(&mut object);
         copy_field(

@@ -194,7 +194,7 @@ impl Cluster {
         is_forced: bool,
     ) -> Result<Result<Done, Vec<ObjectViolation>>, Rejection> {
         let manner = Manner {
-            uid: footing.uid(),
+            footing,
             is_dry: false,
             is_forced,
         };

@@ -157,7 +157,7 @@ impl Cluster {
         options: &ApplyOptions,
     ) -> Result<Verdict, Trouble> {
         let manner = Manner {
-            uid: footing.uid(),
+            footing,
             is_dry: true,
             is_forced: options.force_conflicts,
         };

@@ -10,8 +10,9 @@ use super::super::names::FIELD_MANAGER;
 use super::super::object::ObjectKey;
 use super::conflict::FieldConflict;
 use super::reading::{Reading, read};
+use super::reclaim::doubled;
 use super::rejection::{ObjectViolation, Rejection};
-use super::request::{Call, METADATA, Seen, Trouble, parse};
+use super::request::{Call, METADATA, Refused, Seen, Trouble, parse};
 use super::{Cluster, Target};
 use crate::reason;
 
@@ -28,8 +29,8 @@ pub(super) const RACE_BACKOFF: Bounds = Bounds {
 /// How one object is applied.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Manner<'a> {
-    /// The uid that it must have; `None` when it must not be there, or nobody knows.
-    pub(super) uid: Option<&'a str>,
+    /// What must be there for it to be applied.
+    pub(super) footing: &'a Footing,
     /// Whether nothing is to change.
     pub(super) is_dry: bool,
     /// Whether fields that others manage are taken over from the beginning.
@@ -69,15 +70,6 @@ pub(super) enum Footing {
     Absent,
 }
 
-impl Footing {
-    pub(super) fn uid(&self) -> Option<&str> {
-        match self {
-            Self::Ours(uid) => Some(uid),
-            Self::Absent => None,
-        }
-    }
-}
-
 impl Cluster {
     /// Applies an object, or tries to.
     pub(super) async fn put(
@@ -86,8 +78,9 @@ impl Cluster {
         manner: Manner<'_>,
     ) -> Result<Outcome, Trouble> {
         let key = target.key();
-        let body = body(target.object.body(), manner.uid);
+        let body = body(target.object.body(), manner.footing);
         let mut is_forced = manner.is_forced;
+        let mut may_reclaim = !manner.is_dry;
         let mut backoff = Backoff::new(RACE_BACKOFF);
         loop {
             let path = path(target, manner.is_dry, is_forced);
@@ -103,7 +96,11 @@ impl Cluster {
                 Err(Trouble::Refused(refused)) => refused,
                 Err(trouble) => return Err(trouble),
             };
-            match read(key, &refused.status) {
+            let reading = read(key, &refused.status);
+            if *manner.footing == Footing::Absent && reading.is_of_existing() {
+                return Err(Trouble::Changed(refused.status.message));
+            }
+            match reading {
                 Reading::Conflict(conflicts) => match undeclared(key, conflicts) {
                     Ok(()) if !is_forced => is_forced = true,
                     // Forced, there are no conflicts.
@@ -111,6 +108,11 @@ impl Cluster {
                     Err(violations) => return Ok(Outcome::Invalid(violations)),
                 },
                 Reading::Immutable(violations) => return Ok(Outcome::Immutable(violations)),
+                Reading::Invalid(_)
+                    if may_reclaim && self.reclaims(target, manner, &refused).await? =>
+                {
+                    (may_reclaim, is_forced) = (false, true);
+                }
                 Reading::Invalid(violations) => return Ok(Outcome::Invalid(violations)),
                 Reading::Modified if backoff.attempt() < MAX_RACES => {
                     tokio::time::sleep(backoff.next_delay(Instant::now())).await;
@@ -138,6 +140,21 @@ impl Cluster {
                     return Ok(Outcome::Unjudged(violation));
                 }
             }
+        }
+    }
+
+    /// Makes way for an object of ours that is refused for what others left in its lists. Returns
+    /// whether anything was in the way.
+    async fn reclaims(
+        &self,
+        target: &Target<'_>,
+        manner: Manner<'_>,
+        refused: &Refused,
+    ) -> Result<bool, Trouble> {
+        let lists = doubled(&refused.status);
+        match manner.footing {
+            Footing::Ours(uid) if !lists.is_empty() => self.reclaim(target, uid, &lists).await,
+            _ => Ok(false),
         }
     }
 
@@ -226,13 +243,18 @@ fn path(target: &Target<'_>, is_dry: bool, is_forced: bool) -> String {
     format!("{object}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict{dry}{force}")
 }
 
-/// The object as it is sent: with the uid, so that one that took its name is not touched.
-fn body(object: &Value, uid: Option<&str>) -> Bytes {
-    let Some(uid) = uid else {
-        return object.to_string().into();
+/// A version that no object has: the first of a cluster is that of its empty store.
+const NO_VERSION: &str = "1";
+
+/// The object as it is sent, so that nothing else is touched: with the uid that it must have, or with
+/// a version. An object that is there is refused for the version, and one that is not is made.
+fn body(object: &Value, footing: &Footing) -> Bytes {
+    let (field, value) = match footing {
+        Footing::Ours(uid) => ("uid", uid.as_str()),
+        Footing::Absent => ("resourceVersion", NO_VERSION),
     };
     let mut object = object.clone();
-    object["metadata"]["uid"] = json!(uid);
+    object["metadata"][field] = json!(value);
     object.to_string().into()
 }
 

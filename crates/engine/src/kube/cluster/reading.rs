@@ -39,6 +39,16 @@ pub(super) enum Reading {
     Busy,
 }
 
+impl Reading {
+    /// Whether only an object that is there is refused like this.
+    pub(super) fn is_of_existing(&self) -> bool {
+        matches!(
+            self,
+            Self::Conflict(_) | Self::Immutable(_) | Self::Modified
+        )
+    }
+}
+
 /// Reads the answer to a request about an object.
 pub(super) fn read(key: &ObjectKey, status: &Status) -> Reading {
     let text = status.message.as_str();

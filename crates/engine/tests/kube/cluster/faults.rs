@@ -41,7 +41,8 @@ async fn when_the_server_is_busy_then_it_says_when_to_come_again() {
 #[tokio::test]
 async fn when_a_write_loses_a_race_then_it_is_sent_again() {
     let rig = Rig::start().await;
-    let object = config_map("a", "1");
+    rig.apply(&[config_map("a", "1")]).await.unwrap();
+    let object = config_map("a", "2");
     rig.server
         .faults()
         .add(patches(), When::Next(2), Fault::Answer(409));
@@ -50,7 +51,7 @@ async fn when_a_write_loses_a_race_then_it_is_sent_again() {
         .repair(&object, None, &rig.options)
         .await
         .unwrap();
-    assert!(rig.live(object.key()).is_some());
+    assert_eq!(rig.live(object.key()).unwrap()["data"]["key"], "2");
 
     rig.server
         .faults()

@@ -118,6 +118,38 @@ async fn when_the_known_object_was_replaced_by_another_then_that_is_not_touched(
 }
 
 #[tokio::test]
+async fn when_somebody_is_faster_with_a_name_then_theirs_is_not_touched() {
+    for (data, force_conflicts) in [
+        (json!({"theirs": "1"}), false),
+        (json!({"key": "1"}), false),
+        (json!({"key": "theirs"}), false),
+        (json!({"key": "theirs"}), true),
+    ] {
+        let mut rig = Rig::start().await;
+        rig.options.force_conflicts = force_conflicts;
+        let objects = [config_map("a", "1")];
+        let checked = rig.check(&objects).await.unwrap();
+        let foreign = json!({"metadata": {"name": "a"}, "data": data});
+        let theirs = rig
+            .store()
+            .create("configmaps", NAMESPACE, foreign)
+            .unwrap();
+
+        let applied = rig
+            .cluster
+            .apply(&objects, &checked, &Known::new(), &rig.options)
+            .await;
+
+        let rejection = applied.unwrap_err().rejection;
+        assert_eq!(rejection.reason, reason::OBJECT_CHANGED, "{data}");
+        assert!(!rejection.is_final);
+        assert_eq!(*rig.live(objects[0].key()).unwrap(), *theirs, "{data}");
+        let rejection = rig.apply(&objects).await.unwrap_err().rejection;
+        assert_eq!(rejection.violations[0].reason, reason::OBJECT_NOT_OURS);
+    }
+}
+
+#[tokio::test]
 async fn when_an_object_was_removed_or_edited_then_a_repair_makes_it_right() {
     let rig = Rig::start().await;
     let object = config_map("a", "1");
@@ -150,6 +182,35 @@ async fn when_an_object_was_removed_or_edited_then_a_repair_makes_it_right() {
     assert_eq!(repaired.uid, uid(&live));
     assert_eq!(rig.live(object.key()).unwrap()["data"]["key"], "1");
     assert_eq!(rig.counts(), [("patch".to_owned(), 2)].into());
+}
+
+#[tokio::test]
+async fn when_the_number_of_a_named_port_was_edited_then_a_repair_takes_it_back() {
+    let rig = Rig::start().await;
+    let mut object = service("a");
+    object.edit(|body| {
+        body["spec"]["ports"] = json!([{"name": "http", "port": 80, "targetPort": 8080}]);
+    });
+    rig.apply(std::slice::from_ref(&object)).await.unwrap();
+    let before = rig.live(object.key()).unwrap();
+    rig.store()
+        .named("hand")
+        .edit("services", NAMESPACE, "a", |body| {
+            body["spec"]["ports"][0]["port"] = 81.into();
+            body["spec"]["sessionAffinity"] = "ClientIP".into();
+        })
+        .unwrap();
+
+    let repaired = rig
+        .cluster
+        .repair(&object, Some(&uid(&before)), &rig.options)
+        .await
+        .unwrap();
+
+    assert!(repaired.changed);
+    let live = rig.live(object.key()).unwrap();
+    assert_eq!(live["spec"]["ports"], before["spec"]["ports"]);
+    assert_eq!(live["spec"]["sessionAffinity"], "ClientIP", "not ours");
 }
 
 #[tokio::test]
