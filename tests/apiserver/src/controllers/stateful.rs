@@ -152,7 +152,9 @@ fn update(
         return;
     }
     let replaceable = pods.range(partition(owner)..).rev();
-    let outdated = replaceable.map(|(_, pod)| pod).find(|pod| revision(pod) != revisions.update);
+    let outdated = replaceable
+        .map(|(_, pod)| pod)
+        .find(|pod| revision(pod) != revisions.update);
     if let Some(pod) = outdated {
         cluster.delete_pod(pod);
         let message = format!(
