@@ -108,7 +108,7 @@ impl Application {
 
     fn routes(&self, serving: Option<&AppSpec>, candidate: Option<&AppSpec>) -> Vec<Route> {
         let mut routes: BTreeMap<String, Route> = BTreeMap::new();
-        let mut add = |spec: &AppSpec, revision: u64| {
+        let mut add = |spec: &AppSpec, revision: u64, release: String| {
             for service in &spec.services {
                 let Run::Functions {
                     functions, timeout, ..
@@ -120,7 +120,10 @@ impl Application {
                     application: self.record.application.clone(),
                     service: service.name.clone(),
                     active_revision: revision,
+                    active_release: release.clone(),
+                    // What served is stopped before a candidate starts: nobody waits.
                     standby_revision: 0,
+                    standby_release: String::new(),
                     functions: functions.iter().map(|(name, _)| name.clone()).collect(),
                     timeout: prost_types::Duration::try_from(*timeout).ok(),
                     queue_limit: 0,
@@ -134,12 +137,13 @@ impl Application {
         let has_none = self.record.serving.is_none() && self.record.candidate.is_none();
         if has_none && let Target::Run { pin, spec } = &self.order.target {
             // A function that failed is known and unavailable, not unknown.
-            add(spec, pin.revision);
+            add(spec, pin.revision, String::new());
         }
         for (role, spec) in [(Role::Serving, serving), (Role::Candidate, candidate)] {
             if let (Some(spec), Some(release)) = (spec, self.record.release(role)) {
                 // Runtimes attach with what they were told.
-                add(spec, release.told_revision());
+                let label = self.key(release.number).label();
+                add(spec, release.told_revision(), label);
             }
         }
         routes.into_values().collect()

@@ -216,6 +216,9 @@ async fn when_a_function_starts_then_its_runtime_finds_its_file() {
 
     assert_eq!(config.application, "sensors");
     assert_eq!(config.instance, instance.id);
+    let routes = bench.engine().routes().borrow().clone().unwrap();
+    assert_eq!(config.release, routes[0].active_release);
+    assert!(!config.release.is_empty());
     assert_eq!(config.functions[0].handler, "window.handler");
     assert_eq!(config.attach, "unix:/attach.sock");
     assert_eq!(config.ready_file, work.join("ready"));
