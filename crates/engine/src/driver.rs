@@ -163,6 +163,14 @@ pub struct ReleaseKey {
     pub number: u64,
 }
 
+impl ReleaseKey {
+    /// Returns what runtimes of functions and their routes call it.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.number.to_string()
+    }
+}
+
 /// One instance to start.
 #[derive(Clone, Debug)]
 pub struct Launch {

@@ -256,10 +256,8 @@ fn follow(situation: &Situation<'_>, plan: &mut Plan) -> Option<Action> {
         }
         _ if has_failed => None,
         serving => {
-            let is_exclusive = serving.is_some()
-                && situation
-                    .serving
-                    .is_none_or(|old| !old.claims().is_disjoint(&spec.claims()));
+            let is_exclusive =
+                serving.is_some() && situation.serving.is_none_or(|old| old.excludes(spec));
             Some(Action::Begin {
                 pin: pin.clone(),
                 is_exclusive,

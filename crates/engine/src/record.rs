@@ -61,7 +61,7 @@ pub struct Release {
 pub struct Candidate {
     /// The release.
     pub release: Release,
-    /// What serves is stopped meanwhile, since both want the same port or calls.
+    /// What serves is stopped meanwhile, since both want the same port.
     pub is_exclusive: bool,
 }
 

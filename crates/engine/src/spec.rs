@@ -276,13 +276,14 @@ pub enum Claim {
 }
 
 impl AppSpec {
-    /// Whether the old revision must be stopped before the new one starts: they would fight for
-    /// a port, or for the calls of a function service.
+    /// Whether another revision cannot run beside this one: they would fight for a port. Runtimes
+    /// of functions can, since routes tell their releases apart.
     #[must_use]
-    pub fn is_exclusive(&self) -> bool {
-        self.services.iter().any(|service| {
-            matches!(service.run, Run::Functions { .. })
-                || service.ports.iter().any(|port| port.fixed.is_some())
+    pub fn excludes(&self, other: &Self) -> bool {
+        let (own, wanted) = (self.claims(), other.claims());
+        own.intersection(&wanted).any(|claim| match claim {
+            Claim::Port(..) | Claim::NodePort(_) => true,
+            Claim::Service(_) => false,
         })
     }
 

@@ -39,6 +39,11 @@ pub struct RuntimeConfig {
     pub service: String,
     /// Revision of the application, for the runtime's Hello.
     pub revision: u64,
+    /// What exactly runs within the revision, for the runtime's Hello; at most 63 characters. Empty
+    /// where releases share the file: the host then takes it from `BAETYL_RELEASE`. Not written
+    /// then, so that hosts from before it was there read the file too.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub release: String,
     /// Identity of this instance, new at each start. Empty where instances share the file: the host
     /// then takes it from `BAETYL_INSTANCE_ID`.
     pub instance: String,

@@ -16,6 +16,7 @@ pub mod pending;
 pub mod pool;
 pub mod proxy;
 pub mod registry;
+pub mod release;
 pub mod reply;
 pub mod retry;
 pub mod route;

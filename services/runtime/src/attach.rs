@@ -207,6 +207,7 @@ impl Attachment {
             application: config.application.clone(),
             service: config.service.clone(),
             revision: config.revision,
+            release: config.release.clone(),
             functions: functions.collect(),
             slots,
             call_window_bytes: UPLOAD_WINDOW_BYTES,

@@ -24,6 +24,12 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 /// names none.
 const INSTANCE_VARIABLE: &str = "BAETYL_INSTANCE_ID";
 
+/// Where the release is found when the configuration names none: it is a label of the pod.
+const RELEASE_VARIABLE: &str = "BAETYL_RELEASE";
+
+/// Longest release in a Hello.
+const MAX_RELEASE: usize = 63;
+
 /// What runs this host: `process`, or `kube` in a pod.
 const RUN_MODE_VARIABLE: &str = "BAETYL_RUN_MODE";
 
@@ -61,6 +67,11 @@ impl Settings {
             && let Some(name) = environment.get(INSTANCE_VARIABLE)
         {
             config.instance = fitting(name);
+        }
+        if config.release.is_empty()
+            && let Some(release) = environment.get(RELEASE_VARIABLE)
+        {
+            config.release.clone_from(release);
         }
         let language = Language::parse(&config.runtime);
         let mut violations = violations(&config);
@@ -160,6 +171,11 @@ fn violations(config: &RuntimeConfig) -> Vec<Violation> {
         InstanceId::parse(&worker_name(&config.instance, u64::MAX)).is_ok(),
         "instance",
         "must be at most 40 characters of a-z, 0-9, '.' and '-'".to_owned(),
+    );
+    require(
+        config.release.len() <= MAX_RELEASE,
+        "release",
+        format!("must have at most {MAX_RELEASE} characters"),
     );
     require(
         !config.functions.is_empty(),

@@ -137,6 +137,7 @@ table! {
     functions when_a_function_is_desired_then_calls_are_answered [RuntimeImage];
     functions when_the_code_is_broken_then_the_old_code_answers [RuntimeImage];
     functions when_code_and_application_change_then_no_call_fails [RuntimeImage];
+    functions when_new_code_wears_out_while_it_soaks_then_nobody_has_met_it [RuntimeImage];
     functions when_another_authority_made_its_certificate_then_a_runtime_is_not_admitted [RuntimeImage];
 
     lifecycle when_the_engine_is_killed_then_the_next_one_adopts_what_runs [];

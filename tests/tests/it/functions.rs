@@ -1,5 +1,6 @@
 //! One function, every way of calling it; and what happens when it misbehaves.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 
 use anyhow::{Context as _, Result};
@@ -242,5 +243,75 @@ async fn when_workers_misbehave_then_each_call_gets_the_documented_error_and_oth
         };
         baetyl_tests::wait::until("all workers back", both, |both| *both == (200, 200)).await?;
     }
+    Ok(())
+}
+
+/// A function that says of which version its code is.
+fn versioned(version: u32) -> String {
+    format!(
+        "apiVersion: baetyl.io/v1
+kind: Configuration
+name: versioned-code
+data:
+  answer.py: |
+    def handler(event, context):
+        return {version}
+---
+apiVersion: baetyl.io/v1
+kind: Application
+name: versioned
+type: function
+selector: site = demo
+services:
+  - name: versioned
+    runtime: python3
+    functions: [{{name: answer, handler: answer.handler}}]
+    code: {{configuration: versioned-code}}
+"
+    )
+}
+
+#[tokio::test]
+async fn when_only_the_code_changes_then_no_call_fails_and_answers_change_once() -> Result<()> {
+    let system = System::start().await?;
+    let apply = async |version: u32| {
+        let document = versioned(version);
+        let applied = system.cli_with(&["apply", "-f", "-", "--wait"], document.as_bytes());
+        applied.await?.ok()
+    };
+    apply(1).await?;
+    let rest = system.edge_rest()?;
+    let call = async || {
+        let answer = rest
+            .post("/v1/functions/versioned/answer:invoke", "{}")
+            .await?;
+        anyhow::ensure!(answer.status == 200, "{}", answer.text());
+        Ok::<_, anyhow::Error>(answer.text().trim().to_owned())
+    };
+
+    let is_applied = Cell::new(false);
+    let (applied, answers) = tokio::join!(
+        async {
+            let applied = apply(2).await;
+            is_applied.set(true);
+            applied
+        },
+        async {
+            let mut answers = Vec::new();
+            while !is_applied.get() {
+                answers.push(call().await?);
+            }
+            Ok::<_, anyhow::Error>(answers)
+        },
+    );
+
+    applied?;
+    let answers = answers?;
+    assert_eq!(answers.first().map(String::as_str), Some("1"));
+    assert!(
+        answers.is_sorted(),
+        "the old code answered after the new: {answers:?}"
+    );
+    assert_eq!(call().await?, "2");
     Ok(())
 }

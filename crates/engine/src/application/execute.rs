@@ -377,7 +377,7 @@ impl Application {
             .min()
     }
 
-    fn key(&self, number: u64) -> ReleaseKey {
+    pub(super) fn key(&self, number: u64) -> ReleaseKey {
         ReleaseKey {
             application: self.record.application.clone(),
             number,

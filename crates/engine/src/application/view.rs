@@ -36,6 +36,13 @@ pub(crate) struct View {
     pub(crate) has_memory_limit: bool,
 }
 
+/// What of an application a route leads to.
+#[derive(Default)]
+struct Routed {
+    revision: u64,
+    label: String,
+}
+
 impl Application {
     /// Sends the view when it changed.
     pub(super) async fn show(&mut self) {
@@ -108,7 +115,7 @@ impl Application {
 
     fn routes(&self, serving: Option<&AppSpec>, candidate: Option<&AppSpec>) -> Vec<Route> {
         let mut routes: BTreeMap<String, Route> = BTreeMap::new();
-        let mut add = |spec: &AppSpec, revision: u64| {
+        let mut add = |spec: &AppSpec, active: &Routed, standby: &Routed| {
             for service in &spec.services {
                 let Run::Functions {
                     functions, timeout, ..
@@ -119,8 +126,10 @@ impl Application {
                 let route = Route {
                     application: self.record.application.clone(),
                     service: service.name.clone(),
-                    active_revision: revision,
-                    standby_revision: 0,
+                    active_revision: active.revision,
+                    active_release: active.label.clone(),
+                    standby_revision: standby.revision,
+                    standby_release: standby.label.clone(),
                     functions: functions.iter().map(|(name, _)| name.clone()).collect(),
                     timeout: prost_types::Duration::try_from(*timeout).ok(),
                     queue_limit: 0,
@@ -131,18 +140,48 @@ impl Application {
         if matches!(self.order.target, Target::Absent { .. }) {
             return Vec::new();
         }
-        let has_none = self.record.serving.is_none() && self.record.candidate.is_none();
-        if has_none && let Target::Run { pin, spec } = &self.order.target {
-            // A function that failed is known and unavailable, not unknown.
-            add(spec, pin.revision);
-        }
-        for (role, spec) in [(Role::Serving, serving), (Role::Candidate, candidate)] {
-            if let (Some(spec), Some(release)) = (spec, self.record.release(role)) {
-                // Runtimes attach with what they were told.
-                add(spec, release.told_revision());
+        let none = Routed::default();
+        let old = serving.zip(self.routed(Role::Serving));
+        let new = candidate.zip(self.routed(Role::Candidate));
+        match (old, new) {
+            (Some((serving, old)), Some((candidate, new))) if self.is_displaced() => {
+                add(serving, &old, &none);
+                add(candidate, &new, &none);
+            }
+            (Some((serving, old)), Some((candidate, new))) => {
+                // Services that only the candidate has are known, and wait for it.
+                add(candidate, &new, &none);
+                add(serving, &old, &new);
+            }
+            (Some((spec, only)), None) | (None, Some((spec, only))) => add(spec, &only, &none),
+            (None, None) => {
+                // A function that failed is known and unavailable, not unknown.
+                let is_new = self.record.releases().next().is_none();
+                if is_new && let Target::Run { pin, spec } = &self.order.target {
+                    let unnamed = Routed {
+                        revision: pin.revision,
+                        label: String::new(),
+                    };
+                    add(spec, &unnamed, &none);
+                }
             }
         }
         routes.into_values().collect()
+    }
+
+    /// What runtimes of a release attach as: with what they were told.
+    fn routed(&self, role: Role) -> Option<Routed> {
+        let release = self.record.release(role)?;
+        Some(Routed {
+            revision: release.told_revision(),
+            label: self.key(release.number).label(),
+        })
+    }
+
+    /// Whether what serves is stopped for the candidate, so that nothing else can take calls.
+    fn is_displaced(&self) -> bool {
+        let candidate = self.record.candidate.as_ref();
+        candidate.is_some_and(|candidate| candidate.is_exclusive)
     }
 
     /// Instances whose logs exist: those of the releases, and the past ones that are kept.

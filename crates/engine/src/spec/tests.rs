@@ -52,7 +52,7 @@ fn when_little_is_said_then_defaults_are_filled() {
     assert_eq!(spec.services[0].grace, Duration::from_secs(10));
     assert_eq!(spec.services[0].restart, RestartPolicy::Always);
     assert!(spec.has_silent_service());
-    assert!(!spec.is_exclusive());
+    assert!(!spec.excludes(&spec));
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn when_it_is_a_function_then_it_claims_its_route_and_is_ready_by_its_file() {
 
     let spec = parse(&given).unwrap();
 
-    assert!(spec.is_exclusive());
+    assert!(!spec.excludes(&spec));
     assert_eq!(spec.claims(), [Claim::Service("watcher".into())].into());
     let probe = spec.services[0].probes.readiness.as_ref().unwrap();
     assert_eq!(probe.check, Check::ReadyFile);

@@ -1,8 +1,9 @@
 //! What must hold over every driver.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use baetyl_engine::{LogQuery, StopMode, reason};
+use baetyl_engine::{LogQuery, Routes, StopMode, reason};
 use futures::StreamExt as _;
 use pb::ApplicationState::{Degraded, Failed, Healthy, RolledBack, Succeeded};
 
@@ -574,16 +575,39 @@ pub(crate) async fn when_a_function_is_desired_then_its_route_is_published(mut b
     assert!(tokio::time::timeout(BOUND, next).await.unwrap().is_ok());
     bench.healthy("sensors", 2).await;
 
+    // New code under the same revision is another release.
+    let before = releases(&routes);
+    bench.configure(
+        "sensors-code",
+        "window.py",
+        "def handler(event, context): return 2",
+    );
+    let fence = bench.desire([app("sensors").serving_function("sensors-code").version("2")]);
+    bench.converged(fence).await;
+    let after = releases(&routes);
+    assert_eq!((before.0, after.0), (2, 2));
+    assert_ne!(before.1, after.1);
+
     // Nothing that runs changes: the runtimes go on, and the route still names what they said.
     let described = app("sensors").serving_function("sensors-code").version("2");
     let fence = bench.desire([described.described("windows of readings")]);
     bench.converged(fence).await;
     bench.healthy("sensors", 3).await;
-    assert_eq!(routes.borrow().as_ref().unwrap()[0].active_revision, 2);
+    assert_eq!(releases(&routes), after);
 
     let fence = bench.desire([]);
     bench.converged(fence).await;
     assert!(routes.borrow().as_ref().unwrap().is_empty());
+}
+
+/// Revision and release that the only route leads to.
+fn releases(routes: &tokio::sync::watch::Receiver<Option<Arc<Routes>>>) -> (u64, String) {
+    let routes = routes.borrow();
+    let [route] = &routes.as_ref().unwrap()[..] else {
+        panic!("one route, not {routes:?}");
+    };
+    assert_eq!((route.standby_revision, &*route.standby_release), (0, ""));
+    (route.active_revision, route.active_release.clone())
 }
 
 pub(crate) async fn when_there_are_several_copies_then_each_has_its_own_port(mut bench: Bench) {

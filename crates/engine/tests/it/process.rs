@@ -3,14 +3,15 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 
-use baetyl_engine::{StopMode, reason};
+use baetyl_engine::{Routes, StopMode, reason};
 use baetyl_model::runtime_config::RuntimeConfig;
 use baetyl_proto::resource::v1 as pb;
 use pb::ApplicationState;
 
 use crate::application::{app, command, ready};
-use crate::bench::Bench;
+use crate::bench::{BOUND, Bench};
 use crate::rig::{Behaviour, Processes, Rig, shell};
 
 fn processes(bench: &Bench) -> &Processes {
@@ -216,6 +217,9 @@ async fn when_a_function_starts_then_its_runtime_finds_its_file() {
 
     assert_eq!(config.application, "sensors");
     assert_eq!(config.instance, instance.id);
+    let routes = bench.engine().routes().borrow().clone().unwrap();
+    assert_eq!(config.release, routes[0].active_release);
+    assert!(!config.release.is_empty());
     assert_eq!(config.functions[0].handler, "window.handler");
     assert_eq!(config.attach, "unix:/attach.sock");
     assert_eq!(config.ready_file, work.join("ready"));
@@ -225,6 +229,44 @@ async fn when_a_function_starts_then_its_runtime_finds_its_file() {
         "x = 1"
     );
     assert!(config.certificate_folder.join("tls.crt").exists());
+}
+
+#[tokio::test]
+async fn when_only_the_code_changes_then_it_waits_beside_what_serves_under_the_same_revision() {
+    let mut bench = Bench::on_processes().await;
+    let sensors = || app("sensors").serving_function("sensors-code").version("1");
+    bench.configure("sensors-code", "window.py", "x = 1");
+    bench.desire([sensors()]);
+    let before = bench.healthy("sensors", 1).await;
+    let mut routes = bench.engine().routes();
+    let old = releases(&routes.borrow());
+
+    bench.configure("sensors-code", "window.py", "never = ready");
+    bench.desire([sensors()]);
+    let waiting = routes.wait_for(|table| releases(table)[1].0 == 1);
+    let waiting = tokio::time::timeout(BOUND, waiting).await.unwrap().unwrap();
+    let [active, standby] = releases(&waiting);
+    drop(waiting);
+    assert_eq!(active, old[0]);
+    assert_ne!(standby.1, active.1);
+
+    bench.configure("sensors-code", "window.py", "x = 1");
+    let fence = bench.desire([sensors()]);
+    bench.converged(fence).await;
+    assert_eq!(releases(&routes.borrow()), old);
+    assert_eq!(bench.healthy("sensors", 1).await.id, before.id);
+}
+
+/// Revision and release of the only route that gets calls, and that waits.
+fn releases(routes: &Option<Arc<Routes>>) -> [(u64, String); 2] {
+    let routes = routes.as_ref().unwrap();
+    let [route] = &routes[..] else {
+        panic!("one route, not {routes:?}");
+    };
+    [
+        (route.active_revision, route.active_release.clone()),
+        (route.standby_revision, route.standby_release.clone()),
+    ]
 }
 
 #[tokio::test]

@@ -17,6 +17,14 @@ use baetyl_proto::resource::v1::InstanceStatus;
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
+/// What stands for the runtime of functions: it is ready at once, unless the code says never.
+const RUNTIME: &str = r#"
+cp "$2" seen.json
+code=$(sed -n 's/.*"code_folder": "\(.*\)",.*/\1/p' "$2")
+grep -q never "$code/window.py" || touch ready
+exec sleep 1000
+"#;
+
 /// What a program does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Behaviour {
@@ -255,7 +263,7 @@ impl Processes {
         config.shim = shim();
         // Tests share a machine: nothing moves this process into another control group.
         config.use_cgroups = false;
-        config.runtime_program = shell("cp \"$2\" seen.json; touch ready; exec sleep 1000");
+        config.runtime_program = shell(RUNTIME);
         config.runtime_program.push("runtime".into());
         ProcessDriver::new(config, self.tasks.clone()).unwrap()
     }

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::observe::rig::{BOUND, EDGE};
 use rig::{Bench, Conduct, app, label, mounting, version};
 
+mod functions;
 mod many;
 mod rig;
 
@@ -642,60 +643,4 @@ async fn when_somebody_declares_a_field_then_it_is_reported_until_it_is_to_be_ta
         .await;
     let status = bench.healthy("web", 2).await;
     assert!(condition(&status, "Conflict").is_none());
-}
-
-#[tokio::test]
-async fn when_functions_are_served_then_calls_are_routed_to_the_revision_that_serves() {
-    let mut bench = Bench::start().await;
-    bench.configure("code", "window.py", "def handler(event, context): pass");
-    let function = |timeout: i64| pb::Application {
-        name: "sensors".into(),
-        r#type: pb::ApplicationType::Function.into(),
-        services: vec![pb::Service {
-            name: "window".into(),
-            runtime: "python3".into(),
-            functions: vec![pb::FunctionSpec {
-                name: "mean".into(),
-                handler: "window.handler".into(),
-            }],
-            code: Some(pb::Code {
-                configuration: "code".into(),
-            }),
-            timeout: Some(prost_types::Duration {
-                seconds: timeout,
-                nanos: 0,
-            }),
-            ..pb::Service::default()
-        }],
-        ..pb::Application::default()
-    };
-    let mut routes = bench.engine().routes();
-    bench.desire([function(5)]);
-    let first = bench.rolled("sensors", "").await;
-    bench.healthy("sensors", 1).await;
-
-    bench.desire([function(6)]);
-    bench.applied("sensors", &first).await;
-    bench.play("sensors", Conduct::Waits("ContainerCreating"));
-    let gated = routes.wait_for(|routes| {
-        let routes = routes.as_ref();
-        routes.is_some_and(|routes| routes.iter().any(|route| route.standby_revision == 2))
-    });
-    let gated = tokio::time::timeout(BOUND, gated).await.unwrap().unwrap();
-    let route = gated.as_ref().unwrap()[0].clone();
-    drop(gated);
-    assert_eq!(route.service, "window");
-    assert_eq!(route.functions, ["mean"]);
-    assert_eq!(route.active_revision, 1);
-
-    bench.play("sensors", Conduct::Ready);
-    bench.healthy("sensors", 2).await;
-    let switched = routes.wait_for(|routes| {
-        let routes = routes.as_ref();
-        routes.is_some_and(|routes| routes[0].active_revision == 2)
-    });
-    tokio::time::timeout(BOUND, switched)
-        .await
-        .unwrap()
-        .unwrap();
 }

@@ -33,6 +33,7 @@ fn when_a_field_is_unknown_then_the_file_is_refused() {
         application: "sensors".into(),
         service: "sensors".into(),
         revision: 3,
+        release: "7".into(),
         instance: "sensors-1".into(),
         runtime: "python3".into(),
         functions: vec![RuntimeFunction {
@@ -53,6 +54,10 @@ fn when_a_field_is_unknown_then_the_file_is_refused() {
     let text = config.to_json();
 
     assert_eq!(RuntimeConfig::from_json(text.as_bytes()).unwrap(), config);
+    let unnamed = text.replacen("\"release\": \"7\",", "", 1);
+    let unnamed = RuntimeConfig::from_json(unnamed.as_bytes()).unwrap();
+    assert_eq!(unnamed.release, "");
+    assert!(!unnamed.to_json().contains("release"));
     let more = text.replacen('{', "{\"surprise\": 1,", 1);
     assert!(RuntimeConfig::from_json(more.as_bytes()).is_err());
 }

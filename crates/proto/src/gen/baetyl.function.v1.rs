@@ -606,6 +606,10 @@ pub struct SetRoutesRequest {
     pub routes: ::prost::alloc::vec::Vec<Route>,
 }
 /// Where calls of one service go.
+///
+/// A runtime is of a revision and release of the route when the revisions are
+/// equal and, if both the route and the runtime name a release, these are equal
+/// too. One that is of the active and of the standby ones is active.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Route {
     /// Name of the application.
@@ -617,7 +621,8 @@ pub struct Route {
     /// Revision whose runtimes get the calls.
     #[prost(uint64, tag = "3")]
     pub active_revision: u64,
-    /// Revision that may attach and warm up before it is promoted; 0 for none.
+    /// Revision that may attach and warm up before it is promoted; 0 for none. It
+    /// is the active one when only the release differs.
     #[prost(uint64, tag = "4")]
     pub standby_revision: u64,
     /// Names of the functions; the first one is the default.
@@ -629,6 +634,14 @@ pub struct Route {
     /// Calls that may wait for a slot; 0 lets the proxy choose.
     #[prost(uint32, tag = "7")]
     pub queue_limit: u32,
+    /// Release of the active revision whose runtimes get the calls, at most 63
+    /// characters; empty for any.
+    #[prost(string, tag = "8")]
+    pub active_release: ::prost::alloc::string::String,
+    /// Release of the standby revision that may attach, at most 63 characters;
+    /// empty for any. Says nothing without a standby revision.
+    #[prost(string, tag = "9")]
+    pub standby_release: ::prost::alloc::string::String,
 }
 /// The table is taken and on disk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1094,6 +1107,11 @@ pub struct RuntimeHello {
     /// Bytes of a call's chunks that the proxy may send before it gets credit.
     #[prost(uint32, tag = "12")]
     pub call_window_bytes: u32,
+    /// What exactly runs within the revision, at most 63 characters and opaque to
+    /// the proxy; empty when the runtime does not know. New code under the same
+    /// revision is another release. Matched as `Route` says.
+    #[prost(string, tag = "13")]
+    pub release: ::prost::alloc::string::String,
 }
 /// Answer to RuntimeHello.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -20,6 +20,7 @@ use crate::app::endpoint::{Instance, MAX_SLOTS, ServedFunction, Serves};
 use crate::app::outbox::{GoAway, Outbox};
 use crate::app::pool::Refusal;
 use crate::app::proxy::{NewEndpoint, Proxy};
+use crate::app::release::{self, Release};
 use crate::app::reply::WINDOW_BYTES;
 use crate::app::route::check_functions;
 use crate::app::service::Link;
@@ -97,7 +98,7 @@ impl Session {
             return self.refuse(protocol_error("the first frame must be a hello"));
         };
         let name = format!("{}.{}", hello.application, hello.service);
-        let revision = hello.revision;
+        let (revision, release) = (hello.revision, hello.release.clone());
         let link = match self.attach(hello) {
             Ok(link) => link,
             Err(farewell) => {
@@ -109,6 +110,7 @@ impl Session {
         tracing::info!(
             service = name,
             revision,
+            release,
             epoch = link.epoch().0,
             "runtime attached"
         );
@@ -126,6 +128,7 @@ impl Session {
         tracing::info!(
             service = name,
             revision,
+            release,
             epoch = reader.link.epoch().0,
             "runtime gone"
         );
@@ -162,6 +165,9 @@ impl Session {
         if !(1..=MAX_SLOTS).contains(&hello.slots) {
             return Err(protocol_error("slots must be between 1 and 1024"));
         }
+        if !release::is_label(&hello.release) {
+            return Err(protocol_error("release must have at most 63 characters"));
+        }
         let mut violations = Vec::new();
         check_functions(
             hello.functions.iter().map(|each| &each.name),
@@ -184,7 +190,10 @@ impl Session {
                 shard: hello.shard,
             },
             service: hello.service,
-            serves: Serves::Revision(hello.revision),
+            serves: Serves::Release(Release {
+                revision: hello.revision,
+                label: hello.release,
+            }),
             functions: served(hello.functions),
             slots: hello.slots,
             outbox: self.outbox.clone(),
@@ -214,7 +223,7 @@ fn refusal(refusal: Refusal) -> GoAway {
     let (reason, message, reconnect_after) = match refusal {
         Refusal::NotRouted => (
             "NOT_ROUTED",
-            "no route leads to this revision of the application",
+            "no route leads to this release of the application",
             Some(ROUTE_RETRY),
         ),
         Refusal::Fenced => (

@@ -154,7 +154,7 @@ fn listed(service: ServiceStatus) -> impl Iterator<Item = wire::Function> {
             application: route.application.clone(),
             service: route.service.clone(),
             name: function.name,
-            revision: route.active_revision,
+            revision: route.active.revision,
             ready_endpoints: function.ready_endpoints,
             slots: function.slots,
             active_calls: function.active_calls,

@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::access::Access;
 use crate::app::proxy::Proxy;
+use crate::app::release::Release;
 use crate::app::route::{DEFAULT_TIMEOUT, Route, RouteSet, StaleRoutes};
 use crate::store::{RouteFile, StoreError};
 
@@ -110,11 +111,18 @@ fn table(told: wire::SetRoutesRequest) -> Result<RouteSet, InvalidArgument> {
             // Negative ones are found to be too short later.
             Some(told) => Duration::try_from(told).unwrap_or_default(),
         };
+        let standby = Release {
+            revision: each.standby_revision,
+            label: each.standby_release,
+        };
         routes.push(Route {
             application: each.application,
             service: each.service,
-            active_revision: each.active_revision,
-            standby_revision: Some(each.standby_revision).filter(|revision| *revision != 0),
+            active: Release {
+                revision: each.active_revision,
+                label: each.active_release,
+            },
+            standby: Some(standby).filter(|standby| standby.revision != 0),
             functions: each.functions,
             timeout,
             queue_limit: Some(each.queue_limit).filter(|limit| *limit != 0),

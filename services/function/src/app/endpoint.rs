@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::outbox::{GoAway, Outbox};
+use super::release::Release;
 
 /// Most slots of one endpoint.
 pub const MAX_SLOTS: u32 = 1024;
@@ -40,13 +41,13 @@ impl Instance {
     }
 }
 
-/// Which calls an endpoint may get, by revision of the application.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which calls an endpoint may get, by what of the application it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Serves {
-    /// Registered by address: it has no revision.
+    /// Registered by address: it has no release.
     Always,
-    /// A runtime of this revision.
-    Revision(u64),
+    /// A runtime of this release.
+    Release(Release),
 }
 
 /// A function that an endpoint serves.
@@ -95,10 +96,10 @@ pub struct Endpoint {
 impl Endpoint {
     /// Whether it may get calls when it has a free slot.
     #[must_use]
-    pub fn is_eligible(&self, active_revision: u64) -> bool {
-        let is_served = match self.serves {
+    pub fn is_eligible(&self, active: &Release) -> bool {
+        let is_served = match &self.serves {
             Serves::Always => true,
-            Serves::Revision(revision) => revision == active_revision,
+            Serves::Release(release) => active.matches(release),
         };
         is_served && self.state == State::Ready && self.farewell.is_none()
     }

@@ -170,11 +170,11 @@ impl Pool {
     }
 
     fn check_may_wait(&self, invocation: &Invocation) -> Result<(), CallError> {
-        let revision = self.route.active_revision;
+        let active = &self.route.active;
         let mut eligible = self
             .endpoints
             .iter()
-            .filter(|each| each.is_eligible(revision))
+            .filter(|each| each.is_eligible(active))
             .peekable();
         let is_bare = eligible.peek().is_none();
         if !is_bare && !eligible.any(|each| each.function(&invocation.function).is_some()) {
@@ -212,9 +212,9 @@ impl Pool {
     }
 
     fn pick(&self, function: &str) -> Option<usize> {
-        let revision = self.route.active_revision;
+        let active = &self.route.active;
         least_loaded(&self.endpoints, self.rotation, |each| {
-            each.is_eligible(revision) && each.function(function).is_some()
+            each.is_eligible(active) && each.function(function).is_some()
         })
     }
 
@@ -271,10 +271,10 @@ impl Pool {
     }
 
     fn has_free_slot(&self) -> bool {
-        let revision = self.route.active_revision;
+        let active = &self.route.active;
         self.endpoints
             .iter()
-            .any(|each| each.has_room() && each.is_eligible(revision))
+            .any(|each| each.has_room() && each.is_eligible(active))
     }
 
     /// Removes a call that waits and ends it.

@@ -17,6 +17,7 @@ use super::metrics;
 use super::outbox::{GoAway, Outbox, Welcome};
 use super::pending::PendingCall;
 use super::pool::{FunctionStatus, Limits, Pool, Refusal};
+use super::release::Release;
 use super::route::{Route, RouteSet, StaleRoutes};
 use super::service::{Link, Service};
 use super::tally::Tally;
@@ -191,8 +192,11 @@ impl Proxy {
             let route = Route {
                 application: String::new(),
                 service: newcomer.service.clone(),
-                active_revision: 0,
-                standby_revision: None,
+                active: Release {
+                    revision: 0,
+                    label: String::new(),
+                },
+                standby: None,
                 functions: newcomer
                     .functions
                     .iter()

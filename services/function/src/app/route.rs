@@ -6,6 +6,11 @@ use std::time::Duration;
 use baetyl_service_kit::fault::{InvalidArgument, Violation};
 use serde::{Deserialize, Serialize};
 
+use self::stored::StoredRoute;
+use super::release::{self, Release};
+
+mod stored;
+
 /// Most routes in a table.
 pub const MAX_ROUTES: usize = 4096;
 /// Most functions of one service.
@@ -22,23 +27,22 @@ const MAX_FUNCTION_NAME_BYTES: usize = 128;
 
 /// Where calls of one service go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredRoute", into = "StoredRoute")]
 pub struct Route {
     /// Name of the application; empty for a service that was registered by address only.
     pub application: String,
     /// Name of the service, unique on the node.
     pub service: String,
-    /// Revision whose runtimes get the calls.
-    pub active_revision: u64,
-    /// Revision that may attach and waits for its promotion.
-    #[serde(default)]
-    pub standby_revision: Option<u64>,
+    /// Release whose runtimes get the calls.
+    pub active: Release,
+    /// Release whose runtimes may attach and wait for its promotion. It may be of the active
+    /// revision: then only the labels tell the two apart.
+    pub standby: Option<Release>,
     /// Names of the functions, the first one is the default; none leaves it to the runtimes.
-    #[serde(default)]
     pub functions: Vec<String>,
     /// The longest that a call may take, at least 1 ms.
     pub timeout: Duration,
     /// Calls that may wait; `None` for the proxy's own limit.
-    #[serde(default)]
     pub queue_limit: Option<u32>,
 }
 
@@ -49,10 +53,11 @@ impl Route {
         format!("{}.{}", self.application, self.service)
     }
 
-    /// Whether runtimes of a revision may attach.
+    /// Whether runtimes of a release may attach.
     #[must_use]
-    pub fn admits(&self, revision: u64) -> bool {
-        revision == self.active_revision || self.standby_revision == Some(revision)
+    pub fn admits(&self, release: &Release) -> bool {
+        let mut routed = std::iter::once(&self.active).chain(&self.standby);
+        routed.any(|each| each.matches(release))
     }
 
     fn check(&self, at: &str, violations: &mut Vec<Violation>) {
@@ -65,6 +70,21 @@ impl Route {
                     format!("{at}.{field}"),
                     "NAME",
                     "must be 1 to 63 of a-z, 0-9, - and ., a letter or digit at both ends",
+                ));
+            }
+        }
+        let standby = self.standby.as_ref();
+        for (field, routed) in [
+            ("active_release", Some(&self.active)),
+            ("standby_release", standby),
+        ] {
+            if routed.is_some_and(|routed| !release::is_label(&routed.label)) {
+                let description =
+                    format!("must have at most {} characters", release::MAX_LABEL_BYTES);
+                violations.push(Violation::new(
+                    format!("{at}.{field}"),
+                    "OUT_OF_BOUNDS",
+                    description,
                 ));
             }
         }

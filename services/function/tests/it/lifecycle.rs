@@ -107,6 +107,57 @@ async fn when_a_standby_is_promoted_then_it_takes_over() {
 }
 
 #[tokio::test]
+async fn given_a_standby_of_the_active_revision_when_it_attaches_again_then_it_waits_until_promoted()
+ {
+    let node = Node::start().await;
+    let with = |active: &str, standby: &str| Route {
+        active_release: active.to_owned(),
+        standby_revision: u64::from(!standby.is_empty()),
+        standby_release: standby.to_owned(),
+        ..sensors_route()
+    };
+    node.set_routes(1, vec![with("old", "new")])
+        .await
+        .expect("taken");
+    let released = |id: &str, release: &str| RuntimeHello {
+        release: release.to_owned(),
+        ..hello(id, 1)
+    };
+    let attach = async |hello| Runtime::attach_with(&node, hello).await.expect("welcome");
+    let mut old = attach(released("one", "old")).await;
+    let before = attach(released("two", "new")).await;
+    // The same runtime on a new stream, as after a connection that was lost.
+    let mut new = attach(RuntimeHello {
+        lease_id: before.welcome.lease_id.clone(),
+        epoch: before.welcome.epoch,
+        ..released("two", "new")
+    })
+    .await;
+    drop(before);
+
+    for _ in 0..3 {
+        let (answer, ()) = tokio::join!(node.invoke("rows"), async {
+            let call = old.call().await;
+            old.answer(&call, "old").await;
+        });
+        assert_eq!(answer.expect("it went well").payload, "old");
+    }
+    new.settle().await;
+    node.set_routes(2, vec![with("new", "")])
+        .await
+        .expect("taken");
+    let (answer, ()) = tokio::join!(node.invoke("rows"), async {
+        let call = new.call().await;
+        new.answer(&call, "new").await;
+    });
+
+    assert_eq!(answer.expect("it went well").payload, "new");
+    assert_eq!(old.go_away().await.reason, "NOT_ROUTED");
+    drop((old, new));
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn when_a_runtime_drains_then_its_calls_end_and_new_ones_go_elsewhere() {
     let node = Node::start().await;
     node.route().await;
@@ -204,6 +255,10 @@ async fn when_a_hello_is_wrong_then_the_runtime_is_told_what() {
         (
             wrong(|hello| hello.slots = 1025),
             "slots must be between 1 and 1024",
+        ),
+        (
+            wrong(|hello| hello.release = "r".repeat(64)),
+            "release must have at most 63 characters",
         ),
         (
             wrong(|hello| hello.instance = None),

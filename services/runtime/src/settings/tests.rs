@@ -22,6 +22,7 @@ fn when_fields_are_wrong_then_all_are_told() {
     config.timeout_ms = 0;
     config.code_folder = "code".into();
     config.instance = "x".repeat(60);
+    config.release = "x".repeat(64);
     config.functions[0].handler = "../window.handler".into();
 
     let error = Settings::try_new(config, &BTreeMap::new()).unwrap_err();
@@ -38,6 +39,7 @@ fn when_fields_are_wrong_then_all_are_told() {
             "code_folder",
             "functions[0].handler",
             "instance",
+            "release",
             "runtime",
             "timeout_ms",
             "workers"
@@ -110,4 +112,21 @@ fn when_the_configuration_names_no_instance_then_the_pod_does() {
     assert_eq!(settings.environment["BAETYL_RUN_MODE"], "kube");
     assert!(settings.is_in_pod());
     assert!(Settings::try_new(shared, &BTreeMap::new()).is_err());
+}
+
+#[test]
+fn when_the_configuration_names_no_release_then_the_environment_does() {
+    let environment = BTreeMap::from([("BAETYL_RELEASE".to_owned(), "5f3a".to_owned())]);
+    let mut named = config();
+    named.release = "7".into();
+
+    let found = [
+        (config(), &BTreeMap::new()),
+        (config(), &environment),
+        (named, &environment),
+    ]
+    .map(|(config, environment)| Settings::try_new(config, environment).unwrap());
+
+    let releases = found.map(|settings| settings.config.release);
+    assert_eq!(releases, ["", "5f3a", "7"]);
 }

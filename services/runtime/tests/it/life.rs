@@ -42,6 +42,7 @@ async fn when_it_attaches_then_hello_says_who_it_is_and_the_ready_file_appears()
         (hello.revision, hello.slots, hello.protocol_version),
         (3, 1, 1)
     );
+    assert_eq!(hello.release, bench.config.release);
     let names: Vec<&str> = hello
         .functions
         .iter()

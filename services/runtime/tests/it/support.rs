@@ -244,6 +244,7 @@ fn config(folder: &TempDir, plan: &Plan) -> RuntimeConfig {
         application: "tests".into(),
         service: "tests".into(),
         revision: 3,
+        release: "r1".into(),
         instance: unique.to_lowercase().trim_matches('.').into(),
         runtime: plan.runtime.into(),
         functions: plan

@@ -1,9 +1,13 @@
 //! Functions: the real runtime host in pods, and the function service that they attach to.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use baetyl_proto::resource::v1::{ApplicationState, ApplicationStatus};
 
 use crate::App;
+use crate::functions::{Called, Caller, Functions};
 use crate::node::Node;
 use crate::world::World;
 
@@ -27,9 +31,49 @@ fn app(world: &dyn World) -> App {
     App::function(NAME, CODE).within(world.patience())
 }
 
+/// Code that loads and is ready, and wears out soon afterwards for good: what it has written in its
+/// working folder is there for the next worker too.
+const WEARS_OUT: &str = r#"
+import os, threading, time
+
+if os.path.exists("worn-out"):
+    raise RuntimeError("worn out")
+
+def wear_out():
+    while not os.path.exists("ready"):
+        time.sleep(0.05)
+    print("ready for calls", flush=True)
+    time.sleep(1)
+    open("worn-out", "w").close()
+    os._exit(1)
+
+threading.Thread(target=wear_out, daemon=True).start()
+
+def handler(event, context):
+    return {"version": 2}
+"#;
+
 fn is_of(answer: &str, version: u32) -> bool {
     let answer: serde_json::Value = serde_json::from_str(answer).unwrap_or_default();
     answer["version"] == version
+}
+
+/// A node on which version 1 of the code serves, and somebody who calls it all the time.
+async fn called_steadily(world: &dyn World, app: App) -> Result<(Arc<Functions>, Node, Caller)> {
+    let functions = world.functions().await?;
+    let mut node = world.function_node(&functions, functions.issuer()).await?;
+    say(&mut node, &code(1))?;
+    node.run(&[app]).await?;
+    let caller = functions.call_steadily(NAME);
+    Ok((functions, node, caller))
+}
+
+/// Nobody has met another version than the first, nor a failure.
+fn ensure_only_first(called: &Called) -> Result<()> {
+    ensure!(called.failures.is_empty(), "{:?}", called.failures);
+    let strange = called.answers.iter().find(|answer| !is_of(answer, 1));
+    ensure!(strange.is_none(), "another answer: {strange:?}");
+    Ok(())
 }
 
 pub(super) async fn when_a_function_is_desired_then_calls_are_answered(
@@ -57,11 +101,7 @@ pub(super) async fn when_a_function_is_desired_then_calls_are_answered(
 pub(super) async fn when_the_code_is_broken_then_the_old_code_answers(
     world: &dyn World,
 ) -> Result<()> {
-    let functions = world.functions().await?;
-    let mut node = world.function_node(&functions, functions.issuer()).await?;
-    say(&mut node, &code(1))?;
-    node.run(&[app(world)]).await?;
-    let caller = functions.call_steadily(NAME);
+    let (functions, mut node, caller) = called_steadily(world, app(world)).await?;
 
     say(&mut node, "def handler(event, context:\n    return 2\n")?;
     node.desire_again()?;
@@ -69,10 +109,7 @@ pub(super) async fn when_the_code_is_broken_then_the_old_code_answers(
 
     ensure!(status.reason == "CRASH_LOOP", "{status:?}");
     ensure!(status.message.contains("SyntaxError"), "{status:?}");
-    let called = caller.end().await;
-    ensure!(called.failures.is_empty(), "{:?}", called.failures);
-    let strange = called.answers.iter().find(|answer| !is_of(answer, 1));
-    ensure!(strange.is_none(), "another answer: {strange:?}");
+    ensure_only_first(&caller.end().await)?;
 
     say(&mut node, &code(3))?;
     node.desire_again()?;
@@ -86,11 +123,7 @@ pub(super) async fn when_the_code_is_broken_then_the_old_code_answers(
 pub(super) async fn when_code_and_application_change_then_no_call_fails(
     world: &dyn World,
 ) -> Result<()> {
-    let functions = world.functions().await?;
-    let mut node = world.function_node(&functions, functions.issuer()).await?;
-    say(&mut node, &code(1))?;
-    node.run(&[app(world)]).await?;
-    let caller = functions.call_steadily(NAME);
+    let (functions, mut node, caller) = called_steadily(world, app(world)).await?;
 
     say(&mut node, &code(2))?;
     node.desire_again()?;
@@ -106,6 +139,29 @@ pub(super) async fn when_code_and_application_change_then_no_call_fails(
         ensure!(has, "version {version} never answered");
     }
     Ok(())
+}
+
+pub(super) async fn when_new_code_wears_out_while_it_soaks_then_nobody_has_met_it(
+    world: &dyn World,
+) -> Result<()> {
+    // Should the first code need longer to start, it counts once it is ready; the second one is
+    // to be late.
+    let app = app(world).soaks(6).within(Duration::from_secs(25));
+    let (functions, mut node, caller) = called_steadily(world, app).await?;
+
+    say(&mut node, WEARS_OUT)?;
+    node.desire_again()?;
+    node.until_logged(NAME, "ready for calls").await?;
+    let status = node.until_state(NAME, ApplicationState::RolledBack).await?;
+
+    let revisions = (status.desired_revision, status.serving_revision);
+    ensure!(
+        revisions == (1, 1),
+        "it is the revision that differs: {status:?}"
+    );
+    let answer = functions.call(NAME, "{}").await;
+    ensure!(matches!(&answer, Ok(text) if is_of(text, 1)), "{answer:?}");
+    ensure_only_first(&caller.end().await)
 }
 
 pub(super) async fn when_another_authority_made_its_certificate_then_a_runtime_is_not_admitted(

@@ -259,6 +259,7 @@ async fn runtime(
         namespace: driver.config.namespace.clone(),
         service: launch.service.name.clone(),
         revision: launch.revision,
+        release: launch.release.label(),
         instance: launch.id.to_string(),
         runtime: runtime.clone(),
         functions: functions

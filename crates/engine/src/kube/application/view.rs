@@ -7,7 +7,7 @@ use baetyl_proto::function::v1::Route;
 use baetyl_proto::resource::v1::{ApplicationState, ApplicationStatus};
 
 use super::{Application, Target};
-use crate::kube::record::Role;
+use crate::kube::record::{Release, Role};
 use crate::kube::spec::KubeSpec;
 use crate::kube::status::{self, Asked};
 use crate::spec::Claim;
@@ -28,6 +28,28 @@ pub(in crate::kube) struct View {
     /// What only one application can have, and this one still has.
     pub(in crate::kube) claims: BTreeSet<Claim>,
     pub(in crate::kube) routes: Vec<Route>,
+}
+
+/// What of an application a route leads to.
+#[derive(Clone, Copy)]
+struct Routed<'a> {
+    revision: u64,
+    /// What its pods have as their label, and say when they attach; empty for any.
+    label: &'a str,
+}
+
+impl<'a> Routed<'a> {
+    const NONE: Self = Self {
+        revision: 0,
+        label: "",
+    };
+
+    fn of(release: &'a Release) -> Self {
+        Self {
+            revision: release.revision,
+            label: &release.label,
+        }
+    }
 }
 
 impl Application {
@@ -143,13 +165,15 @@ impl Application {
         }
         let record = &self.record;
         let mut routes = BTreeMap::new();
-        let mut add = |spec: &KubeSpec, active: u64, standby: u64| {
+        let mut add = |spec: &KubeSpec, active: Routed<'_>, standby: Routed<'_>| {
             for function in &spec.functions {
                 let route = Route {
                     application: record.application.clone(),
                     service: function.name.clone(),
-                    active_revision: active,
-                    standby_revision: standby,
+                    active_revision: active.revision,
+                    active_release: active.label.to_owned(),
+                    standby_revision: standby.revision,
+                    standby_release: standby.label.to_owned(),
                     functions: function.functions.clone(),
                     timeout: prost_types::Duration::try_from(function.timeout).ok(),
                     queue_limit: 0,
@@ -157,23 +181,27 @@ impl Application {
                 routes.insert(function.name.clone(), route);
             }
         };
-        let old = record.serving.as_ref().map(|one| one.revision);
-        let new = record.release(Role::Candidate).map(|one| one.revision);
+        let old = record.release(Role::Serving).map(Routed::of);
+        let new = record.release(Role::Candidate).map(Routed::of);
         match (serving.zip(old), candidate.zip(new)) {
             (Some((_, old)), Some((candidate, new))) if self.is_taken_over() => {
                 add(candidate, new, old);
             }
             (Some((serving, old)), Some((candidate, new))) => {
                 // Services that only the candidate has are known, and wait for it.
-                add(candidate, new, 0);
+                add(candidate, new, Routed::NONE);
                 add(serving, old, new);
             }
-            (Some((serving, old)), None) => add(serving, old, 0),
-            (None, Some((candidate, new))) => add(candidate, new, 0),
+            (Some((serving, old)), None) => add(serving, old, Routed::NONE),
+            (None, Some((candidate, new))) => add(candidate, new, Routed::NONE),
             (None, None) => {
                 // A function that failed is known and unavailable, not unknown.
                 if let Target::Run { pin, spec } = &self.order.target {
-                    add(spec, pin.revision, 0);
+                    let unnamed = Routed {
+                        revision: pin.revision,
+                        ..Routed::NONE
+                    };
+                    add(spec, unnamed, Routed::NONE);
                 }
             }
         }

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1 as core;
 
 use super::container::{container_port, literal};
 use super::scene::Scene;
-use super::{At, inputs, text, volume};
+use super::{At, inputs, names, text, volume};
 use crate::desired::InputKind;
 use crate::driver::Refusal;
 
@@ -17,6 +17,10 @@ const PREFIX: &str = "BAETYL_";
 
 /// The variable with the machine's name.
 const MACHINE: &str = "KUBE_NODE_NAME";
+
+/// The variable in which a runtime of functions finds its release. Its value is the pod's label:
+/// the release is a hash over the template and cannot stand in there itself.
+const RELEASE: &str = "BAETYL_RELEASE";
 
 /// Name of the pod's field with its number in a stateful set.
 const NUMBER: &str = "metadata.labels['apps.kubernetes.io/pod-index']";
@@ -99,6 +103,10 @@ fn common(scene: &Scene<'_>, service: &pb::Service, env: &mut Vec<core::EnvVar>)
         own("CERT_DIR", volume::CERTIFICATE_FOLDER),
         of_pod("BAETYL_INSTANCE_ID", "metadata.name"),
     ]);
+    if scene.is_function() {
+        let label = format!("metadata.labels['{}']", names::RELEASE_LABEL);
+        env.push(of_pod(RELEASE, &label));
+    }
     if application.workload() == pb::Workload::Statefulset {
         env.push(of_pod("BAETYL_INSTANCE_INDEX", NUMBER));
     }

@@ -161,6 +161,8 @@ fn config(scene: &Scene<'_>, service: &pb::Service) -> RuntimeConfig {
         application: scene.name().to_owned(),
         service: service.name.clone(),
         revision: scene.revision,
+        // A label of the pod, which the host finds in its environment.
+        release: String::new(),
         // All pods of a release have one file; the host finds its own name in `BAETYL_INSTANCE_ID`.
         instance: String::new(),
         runtime: service.runtime.clone(),

@@ -15,7 +15,7 @@ use super::{MAX_ATTEMPTS, Place, Pool, Run};
 /// Why a runtime may not attach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// Its revision is neither active nor standby, or there is no route at all.
+    /// Its release is neither active nor standby, or there is no route at all.
     NotRouted,
     /// A later start of the same instance is there.
     Fenced,
@@ -61,8 +61,8 @@ impl Pool {
         if self.closing.is_some() {
             return Err(Refusal::ShuttingDown);
         }
-        if let Serves::Revision(revision) = endpoint.serves
-            && !self.route.admits(revision)
+        if let Serves::Release(release) = &endpoint.serves
+            && !self.route.admits(release)
         {
             return Err(Refusal::NotRouted);
         }
@@ -90,13 +90,15 @@ impl Pool {
             .endpoints
             .iter()
             .filter(|each| each.instance.yields_to(newcomer));
-        let yielding: Vec<_> = yielding.map(|each| (each.id, each.serves)).collect();
+        let yielding: Vec<_> = yielding
+            .map(|each| (each.id, each.serves.clone()))
+            .collect();
         for (id, serves) in yielding {
             self.tally.superseded.add_one();
             match serves {
                 // The calls are on connections of their own, whose end is seen there.
                 Serves::Always => self.dismiss(id, superseded(), now),
-                Serves::Revision(_) => self.detach(id, Some(superseded()), now),
+                Serves::Release(_) => self.detach(id, Some(superseded()), now),
             }
         }
     }
@@ -216,21 +218,21 @@ impl Pool {
         }
     }
 
-    /// Follows a new route: promotes a standby revision, sends away what is routed no more.
+    /// Follows a new route: promotes a standby, sends away what is routed no more.
     pub fn set_route(&mut self, route: Arc<Route>, now: Instant) {
         self.route = route;
         let unrouted = GoAway {
             reason: "NOT_ROUTED",
-            message: "this revision has no route any more".to_owned(),
+            message: "this release has no route any more".to_owned(),
             reconnect_after: None,
         };
         let ids: Vec<EndpointId> = self.endpoints.iter().map(|each| each.id).collect();
         for endpoint in &mut self.endpoints {
-            let is_routed = match endpoint.serves {
+            let is_routed = match &endpoint.serves {
                 Serves::Always => continue,
-                Serves::Revision(revision) => self.route.admits(revision),
+                Serves::Release(release) => self.route.admits(release),
             };
-            // A revision that is taken back before it was gone goes on.
+            // A release that is taken back before it was gone goes on.
             endpoint.farewell = (!is_routed).then(|| unrouted.clone());
         }
         for id in ids {
@@ -263,13 +265,13 @@ impl Pool {
     /// Endpoints that can take calls now, and calls that endpoints have.
     #[must_use]
     pub fn load(&self) -> (usize, u32) {
-        let revision = self.route.active_revision;
+        let active = &self.route.active;
         let ready = self
             .endpoints
             .iter()
-            .filter(|each| each.is_eligible(revision));
-        let active = self.endpoints.iter().map(|each| each.in_flight).sum();
-        (ready.count(), active)
+            .filter(|each| each.is_eligible(active));
+        let running = self.endpoints.iter().map(|each| each.in_flight).sum();
+        (ready.count(), running)
     }
 
     /// Calls that wait.
@@ -298,18 +300,18 @@ impl Pool {
     }
 
     fn function_status(&self, name: &str) -> FunctionStatus {
-        let revision = self.route.active_revision;
+        let active = &self.route.active;
         let serving = self
             .endpoints
             .iter()
-            .filter(|each| each.is_eligible(revision) && each.function(name).is_some());
+            .filter(|each| each.is_eligible(active) && each.function(name).is_some());
         let (count, slots) = serving.fold((0, 0), |(count, slots), each| {
             (count + 1, slots + each.slots)
         });
         let is_running = |call: &super::Call| {
             call.place != Place::Waiting && (name.is_empty() || *call.invocation.function == *name)
         };
-        let active = self
+        let running = self
             .calls
             .iter()
             .filter(|(_, call)| is_running(call))
@@ -318,14 +320,14 @@ impl Pool {
             name: name.to_owned(),
             ready_endpoints: count,
             slots,
-            active_calls: u32::try_from(active).unwrap_or(u32::MAX),
+            active_calls: u32::try_from(running).unwrap_or(u32::MAX),
         }
     }
 
     /// After a change of endpoints: notes whether any can take calls, and lets them.
     fn refresh(&mut self, now: Instant) {
-        let revision = self.route.active_revision;
-        if self.endpoints.iter().any(|each| each.is_eligible(revision)) {
+        let active = &self.route.active;
+        if self.endpoints.iter().any(|each| each.is_eligible(active)) {
             self.bare_since = None;
         } else {
             self.bare_since.get_or_insert(now);

@@ -13,11 +13,13 @@ use crate::app::endpoint::{Endpoint, EndpointId, Instance, ServedFunction, Serve
 use crate::app::error::CallError;
 use crate::app::invocation::{Answer, CancelReason, Failure, Invocation, Outcome};
 use crate::app::outbox::{CallCommand, Command, GoAway, Outbox};
+use crate::app::release::Release;
 use crate::app::reply::{Event, Reply, WINDOW_BYTES};
 use crate::app::route::Route;
 use crate::app::tally::Tally;
 
 mod random;
+mod releases;
 
 fn limits() -> Limits {
     Limits {
@@ -28,12 +30,19 @@ fn limits() -> Limits {
     }
 }
 
+fn release(revision: u64, label: &str) -> Release {
+    Release {
+        revision,
+        label: label.to_owned(),
+    }
+}
+
 fn route(active_revision: u64, standby_revision: Option<u64>) -> Route {
     Route {
         application: "app".to_owned(),
         service: "sensors".to_owned(),
-        active_revision,
-        standby_revision,
+        active: release(active_revision, ""),
+        standby: standby_revision.map(|revision| release(revision, "")),
         functions: vec!["window".to_owned()],
         timeout: Duration::from_secs(5),
         queue_limit: None,
@@ -48,7 +57,7 @@ fn endpoint(id: u64, slots: u32) -> Endpoint {
             incarnation: 1,
             shard: 0,
         },
-        serves: Serves::Revision(1),
+        serves: Serves::Release(release(1, "")),
         functions: vec![ServedFunction {
             name: "window".to_owned(),
             is_idempotent: false,
@@ -491,7 +500,7 @@ fn when_a_standby_is_promoted_then_it_gets_the_calls_and_the_old_one_goes_when_i
     scene.pool.set_route(Arc::new(route(1, Some(2))), scene.now);
     let old = scene.attach(endpoint(1, 1));
     let mut second = endpoint(2, 1);
-    second.serves = Serves::Revision(2);
+    second.serves = Serves::Release(release(2, ""));
     let new = scene.attach(second);
     let running = scene.submit();
     let waiting = scene.submit();

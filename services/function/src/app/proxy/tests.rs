@@ -12,6 +12,7 @@ use crate::app::error::CallError;
 use crate::app::outbox::Outbox;
 use crate::app::pool::{Limits, Refusal};
 use crate::app::registry::{Registration, Registry};
+use crate::app::release::Release;
 use crate::app::route::{Route, RouteSet, StaleRoutes};
 
 fn proxy() -> Arc<Proxy> {
@@ -23,12 +24,19 @@ fn proxy() -> Arc<Proxy> {
     })
 }
 
+fn release() -> Release {
+    Release {
+        revision: 1,
+        label: String::new(),
+    }
+}
+
 fn route(application: &str, service: &str) -> Route {
     Route {
         application: application.to_owned(),
         service: service.to_owned(),
-        active_revision: 1,
-        standby_revision: None,
+        active: release(),
+        standby: None,
         functions: vec!["window".to_owned()],
         timeout: Duration::from_secs(5),
         queue_limit: None,
@@ -62,7 +70,7 @@ fn endpoint(service: &str) -> NewEndpoint {
             shard: 0,
         },
         service: service.to_owned(),
-        serves: Serves::Revision(1),
+        serves: Serves::Release(release()),
         functions: vec![ServedFunction {
             name: "window".to_owned(),
             is_idempotent: false,

@@ -11,14 +11,16 @@ use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::time::Instant;
 
-use super::{endpoint, limits, route};
+use super::{endpoint, limits, release, route};
 use crate::app::calls::CallId;
 use crate::app::endpoint::{EndpointId, Serves, State};
 use crate::app::error::CallError;
 use crate::app::invocation::{Answer, CancelReason, Failure, Invocation, Outcome};
 use crate::app::outbox::{Command, INLINE_BYTES, Outbox};
 use crate::app::pool::{Call, Limits, Pool};
+use crate::app::release::Release;
 use crate::app::reply::{Event, Reply};
+use crate::app::route::Route;
 use crate::app::tally::Tally;
 
 const SEEDS: u64 = 10;
@@ -27,7 +29,7 @@ const EVENTS: usize = 10_000;
 /// What a runtime knows.
 struct Runtime {
     outbox: Arc<Outbox>,
-    revision: u64,
+    release: Release,
     /// The most slots since the outbox was last empty: what is in it was sent under those.
     most_slots: u32,
     slots: u32,
@@ -51,7 +53,7 @@ struct World {
     rng: StdRng,
     now: Instant,
     next_endpoint: u64,
-    active_revision: u64,
+    active: Release,
     runtimes: BTreeMap<EndpointId, Runtime>,
     gone: Vec<(EndpointId, CallId)>,
     callers: Vec<Caller>,
@@ -110,7 +112,7 @@ impl World {
             rng: StdRng::seed_from_u64(seed),
             now,
             next_endpoint: 1,
-            active_revision: 1,
+            active: release(1, ""),
             runtimes: BTreeMap::new(),
             gone: Vec::new(),
             callers: Vec::new(),
@@ -309,17 +311,17 @@ impl World {
         }
         let id = EndpointId(self.next_endpoint);
         self.next_endpoint += 1;
-        let revision = self.rng.random_range(1..3);
+        let release = self.pick_release();
         let slots = self.rng.random_range(1..5);
         let mut newcomer = endpoint(id.0, slots);
         newcomer.instance.id = self.rng.random_range(0..5).to_string();
         newcomer.instance.incarnation = self.rng.random_range(0..3);
-        newcomer.serves = Serves::Revision(revision);
+        newcomer.serves = Serves::Release(release.clone());
         let outbox = newcomer.outbox.clone();
         if self.pool.attach(newcomer, None, self.now).is_ok() {
             let runtime = Runtime {
                 outbox,
-                revision,
+                release,
                 most_slots: slots,
                 slots,
                 running: BTreeMap::new(),
@@ -373,14 +375,21 @@ impl World {
     }
 
     fn change_route(&mut self) {
-        self.active_revision = 3 - self.active_revision;
-        let standby = self
-            .rng
-            .random_bool(0.7)
-            .then_some(3 - self.active_revision);
-        let changed = Arc::new(route(self.active_revision, standby));
-        self.pool.set_route(changed, self.now);
+        self.active = self.pick_release();
+        let has_standby = self.rng.random_bool(0.7);
+        let changed = Route {
+            active: self.active.clone(),
+            standby: has_standby.then(|| self.pick_release()),
+            ..route(1, None)
+        };
+        self.pool.set_route(Arc::new(changed), self.now);
         self.drop_closed();
+    }
+
+    fn pick_release(&mut self) -> Release {
+        let revision = self.rng.random_range(1..3);
+        let label = ["", "a", "b"].choose(&mut self.rng);
+        release(revision, label.expect("there are labels"))
     }
 
     /// Lets every caller read what there is.
@@ -434,7 +443,6 @@ impl World {
 
     /// The invariants.
     fn check(&mut self, seed: u64) {
-        let revision = self.active_revision;
         let mut held = 0;
         for endpoint in &self.pool.endpoints {
             let at = |call: &Call| call.run_at(endpoint.id).is_some();
@@ -446,9 +454,9 @@ impl World {
             held += calls;
             let runtime = &self.runtimes[&endpoint.id];
             assert_eq!(endpoint.slots, runtime.slots, "seed {seed}");
-            let is_routed = runtime.revision == revision;
-            assert_eq!(endpoint.serves, Serves::Revision(runtime.revision));
-            let may_have_more = endpoint.is_eligible(revision) && endpoint.has_room();
+            let is_routed = self.active.matches(&runtime.release);
+            assert_eq!(endpoint.serves, Serves::Release(runtime.release.clone()));
+            let may_have_more = endpoint.is_eligible(&self.active) && endpoint.has_room();
             assert!(
                 !may_have_more || is_routed,
                 "seed {seed}: a standby gets calls"
