@@ -117,9 +117,10 @@ bench-sync *args: release
 bench-function *args: release
     @BAETYL_PROGRAM="{{ target }}/release/baetyl" "{{ target }}/release/bench-function" "$@"
 
-# Memory of the services as separate processes, a table.
-bench-footprint *args: release
-    @BAETYL_PROGRAM="{{ target }}/release/baetyl" "{{ target }}/release/bench-footprint" "$@"
+# Memory of the services as separate processes, those of a node as devices have them, a table.
+bench-footprint *args: release device
+    @BAETYL_PROGRAM="{{ target }}/release/baetyl" BAETYL_DEVICE_PROGRAM="{{ target }}/dist/baetyl" \
+        "{{ target }}/release/bench-footprint" "$@"
 
 # Installs the tools that checks and tests use into .tools (once).
 setup:
@@ -137,6 +138,10 @@ build-all:
 # Builds the program and the benchmarks with optimisation.
 release:
     @cargo build --release -p baetyl-cli -p baetyl-benches {{ unify }}
+
+# The program for devices, as target/dist/baetyl: without the control plane, and small.
+device:
+    @cargo build --profile dist -p baetyl-cli --no-default-features --features kube
 
 [private]
 build-gen:

@@ -23,11 +23,12 @@ pub use wire::Wire;
 /// # Errors
 /// It is not: the message says how it is built.
 pub fn check_program() -> anyhow::Result<()> {
-    let program = baetyl_tests::program()?;
-    let path = program.display();
-    anyhow::ensure!(
-        program.is_file(),
-        "{path} is not there: run `./just build`, or `./just release`"
-    );
+    for program in [baetyl_tests::program()?, baetyl_tests::device_program()?] {
+        let path = program.display();
+        anyhow::ensure!(
+            program.is_file(),
+            "{path} is not there: run `./just build`, `./just release` or `./just device`"
+        );
+    }
     Ok(())
 }

@@ -18,6 +18,7 @@ mod runtime;
 
 /// How many threads a service has.
 struct Threads {
+    /// When it is one, that is the main thread itself.
     workers: usize,
     /// The most for work that blocks.
     blocking: usize,
@@ -37,7 +38,7 @@ const EDGE: Threads = Threads {
 /// a hundred applications that change at once would start a hundred threads.
 const CORE: Threads = Threads {
     workers: 1,
-    blocking: 16,
+    blocking: 8,
 };
 
 /// Runs one service to its end.
@@ -59,7 +60,12 @@ fn block_on(
     threads: &Threads,
     future: impl Future<Output = Result<ExitCode, Failure>>,
 ) -> Result<ExitCode, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
+    let mut builder = if threads.workers == 1 {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    builder
         .worker_threads(threads.workers)
         .max_blocking_threads(threads.blocking)
         .enable_all()

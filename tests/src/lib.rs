@@ -14,6 +14,6 @@ pub mod wait;
 
 pub use http::{Answer, Rest};
 pub use leftovers::instances;
-pub use program::{Output, program, repository};
+pub use program::{Output, device_program, program, repository};
 pub use site::{Node, Site};
 pub use system::System;

@@ -37,6 +37,18 @@ pub fn program() -> Result<PathBuf> {
     found.context("the program is not built: run `./just build`")
 }
 
+/// Path of the program as devices have it, without the control plane: `BAETYL_DEVICE_PROGRAM`, or
+/// the one with everything.
+///
+/// # Errors
+/// It was not built: run `./just build`.
+pub fn device_program() -> Result<PathBuf> {
+    match std::env::var_os("BAETYL_DEVICE_PROGRAM") {
+        Some(path) => Ok(PathBuf::from(path)),
+        None => program(),
+    }
+}
+
 /// What a command printed, and how it ended.
 #[derive(Debug)]
 pub struct Output {

@@ -76,7 +76,7 @@ impl Function {
             "runtime_wait=60s".to_owned(),
         ];
         let args = arguments("function", data, &settings);
-        Process::new(folder.join("function.log"), args)
+        Process::of_device(folder.join("function.log"), args)
     }
 }
 
@@ -128,7 +128,7 @@ impl Site {
         let choose = ports::choose;
         let [api, sync, admin, core] = [choose()?, choose()?, choose()?, choose()?];
         let path = folder.path();
-        let cloud = Process::new(
+        let cloud = Process::of_cloud(
             path.join("cloud.log"),
             arguments(
                 "cloud",
@@ -164,7 +164,7 @@ impl Site {
             }
         };
         let core = Node {
-            core: Process::new(path.join("core.log"), arguments("core", &data, &settings)),
+            core: Process::of_device(path.join("core.log"), arguments("core", &data, &settings)),
             data: data.clone(),
             port: core,
         };

@@ -12,6 +12,7 @@ mod connection;
 mod deadline;
 mod grpc;
 mod listener;
+mod reflection;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,7 @@ pub use connect::{
 };
 pub use connection::{BoxIo, Io, Peer, PeerAddress};
 pub use deadline::{Deadline, DeadlineLayer};
-pub use grpc::{Grpc, GrpcError};
+pub use grpc::Grpc;
 pub use listener::{Accept, Listener};
 pub use server::{Protocol, ServeOptions, serve};
 

@@ -24,7 +24,7 @@ use baetyl_proto::sync::v1::sync_service_server::SyncServiceServer;
 use baetyl_service_kit::config::ConfigError;
 use baetyl_service_kit::fault;
 use baetyl_service_kit::serve::{
-    Address, Grpc, GrpcError, Listener, MAX_MESSAGE_BYTES, Protocol, ServeOptions, serve,
+    Address, Grpc, Listener, MAX_MESSAGE_BYTES, Protocol, ServeOptions, serve,
 };
 use baetyl_service_kit::shutdown::{Drained, OnCancel, Shutdown};
 use baetyl_service_kit::telemetry::{Condition, Readiness, admin};
@@ -96,9 +96,6 @@ pub enum ServerError {
     /// The certificates cannot be used.
     #[error("the certificates cannot be used")]
     Tls(#[from] TlsError),
-    /// The services cannot be offered.
-    #[error("the services cannot be offered")]
-    Grpc(#[from] GrpcError),
     /// A part failed while serving.
     #[error("a part of the control plane failed: {0}")]
     Failed(String),
@@ -275,7 +272,7 @@ impl Server {
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let sync = Grpc::new().add_service(sync).descriptors(DESCRIPTOR);
         let tls = server_config(&identity, &mutual, Protocols::Http2);
-        spawn_grpc("sync", listeners.sync.with_tls(tls), sync, &readiness, part)?;
+        spawn_grpc("sync", listeners.sync.with_tls(tls), sync, &readiness, part);
 
         let activation = ActivationApi::new(parts.activation.clone(), endpoints.clone());
         let operations = Operations::new(&parts, endpoints);
@@ -294,7 +291,7 @@ impl Server {
             let tls = server_config(&identity, &ClientAuth::None, Protocols::Http2);
             listeners.api.with_tls(tls)
         };
-        spawn_grpc("api", listener, api, &readiness, part)?;
+        spawn_grpc("api", listener, api, &readiness, part);
 
         if let Some(listener) = listeners.admin {
             let router = admin::router(metrics, readiness);
@@ -360,11 +357,10 @@ fn spawn_grpc(
     grpc: Grpc,
     readiness: &Readiness,
     part: &Shutdown,
-) -> Result<(), ServerError> {
-    let router = grpc.into_router(readiness, part)?;
+) {
+    let router = grpc.into_router(readiness, part);
     let serving = serve(listener, router, ServeOptions::default(), part.clone());
     part.spawn(name, OnCancel::Wait, serving);
-    Ok(())
 }
 
 /// The names that the server certificate carries beside the loopback ones.

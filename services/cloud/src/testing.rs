@@ -169,7 +169,7 @@ impl Cloud {
             (sync, Grpc::new().add_service(sync_service)),
             (api, Grpc::new().add_service(activation_service)),
         ] {
-            let router = grpc.into_router(&readiness, &shutdown).unwrap();
+            let router = grpc.into_router(&readiness, &shutdown);
             let serving = serve(listener, router, ServeOptions::default(), shutdown.clone());
             shutdown.spawn("listener", OnCancel::Wait, serving);
         }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use baetyl_engine::EngineHandle;
 use baetyl_proto::node::v1::log_service_server::LogServiceServer;
 use baetyl_proto::node::v1::node_service_server::NodeServiceServer;
-use baetyl_service_kit::serve::{Grpc, GrpcError, MAX_MESSAGE_BYTES};
+use baetyl_service_kit::serve::{Grpc, MAX_MESSAGE_BYTES};
 use baetyl_service_kit::shutdown::Shutdown;
 use baetyl_service_kit::telemetry::Readiness;
 use tonic::service::interceptor::InterceptedService;
@@ -38,7 +38,7 @@ pub(crate) fn router(
     callers: Callers,
     readiness: &Readiness,
     shutdown: &Shutdown,
-) -> Result<axum::Router, GrpcError> {
+) -> axum::Router {
     let node = NodeServiceServer::new(node::NodeApi::new(&parts, shutdown.clone()))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);

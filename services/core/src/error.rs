@@ -6,7 +6,7 @@ use baetyl_engine::{DriverError, EngineError};
 use baetyl_pki::FileError;
 use baetyl_service_kit::config::ConfigError;
 use baetyl_service_kit::fault::{Code, Fault, Violation};
-use baetyl_service_kit::serve::{ConnectError, GrpcError};
+use baetyl_service_kit::serve::ConnectError;
 use baetyl_service_kit::tls::TlsError;
 
 use crate::authority::AuthorityError;
@@ -46,9 +46,6 @@ pub enum CoreError {
     /// The address of the function service is wrong.
     #[error("the address of the function service is wrong")]
     Function(#[from] ConnectError),
-    /// The local API cannot be put together.
-    #[error("the local api cannot be put together")]
-    Api(#[from] GrpcError),
     /// The engine does not start.
     #[error("the engine does not start")]
     Engine(#[from] EngineError),
@@ -75,11 +72,9 @@ impl Fault for CoreError {
             Self::Cluster(_) => Code::FailedPrecondition,
             Self::Store(error) => error.code(),
             Self::Function(error) => error.code(),
-            Self::Authority(_)
-            | Self::Api(_)
-            | Self::Engine(_)
-            | Self::Driver(_)
-            | Self::Failed(_) => Code::Internal,
+            Self::Authority(_) | Self::Engine(_) | Self::Driver(_) | Self::Failed(_) => {
+                Code::Internal
+            }
         }
     }
 
@@ -97,7 +92,7 @@ impl Fault for CoreError {
             Self::Engine(error) => error.reason(),
             #[cfg(feature = "kube")]
             Self::Cluster(_) => "CLUSTER_UNUSABLE",
-            Self::Api(_) | Self::Driver(_) | Self::Failed(_) => "CORE_FAILED",
+            Self::Driver(_) | Self::Failed(_) => "CORE_FAILED",
         }
     }
 

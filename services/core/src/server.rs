@@ -305,7 +305,7 @@ impl Server {
     fn serve(self, api: ApiParts, parts: &Shutdown) -> Result<(), CoreError> {
         let readiness = self.dependencies.readiness;
         let callers = Callers::new(&self.prepared.token);
-        let router = api::router(api, callers, &readiness, parts)?;
+        let router = api::router(api, callers, &readiness, parts);
         tracing::info!(
             { field::NODE_NAME } = %self.prepared.identity.current().document.node,
             "core runs"

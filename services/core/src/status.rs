@@ -8,7 +8,9 @@ use baetyl_proto::node::v1::LocalNodeStatus;
 use baetyl_proto::resource::v1::{ApplicationState, ApplicationStatus, MachineStatus};
 use baetyl_proto::sync::v1::CoreReport;
 use baetyl_shadow::Fence;
+use futures::{Stream, StreamExt as _};
 use tokio::sync::watch;
+use tokio_stream::wrappers::WatchStream;
 
 use crate::identity::NodeIdentity;
 use crate::metrics;
@@ -31,10 +33,29 @@ const STATES: [(ApplicationState, &str); 9] = [
 /// the report to the cloud where the cloud wants it.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeState {
-    status: watch::Sender<LocalNodeStatus>,
+    level: watch::Sender<Level>,
     sessions: watch::Sender<u64>,
     reported: Reported,
     node_mode: &'static str,
+}
+
+/// What is known of the node. The statuses of applications are most of it, and shared with those
+/// who made them.
+#[derive(Clone, Debug)]
+struct Level {
+    /// Everything else.
+    status: LocalNodeStatus,
+    applications: BTreeMap<String, Arc<ApplicationStatus>>,
+}
+
+impl Level {
+    fn into_status(self) -> LocalNodeStatus {
+        let applications = self.applications.into_values();
+        LocalNodeStatus {
+            applications: applications.map(Arc::unwrap_or_clone).collect(),
+            ..self.status
+        }
+    }
 }
 
 /// What is known about core before it runs.
@@ -64,7 +85,10 @@ impl NodeState {
             ..LocalNodeStatus::default()
         };
         let state = Self {
-            status: watch::Sender::new(status),
+            level: watch::Sender::new(Level {
+                status,
+                applications: BTreeMap::new(),
+            }),
             sessions: watch::Sender::new(0),
             node_mode: about.node_mode,
             reported,
@@ -74,11 +98,12 @@ impl NodeState {
     }
 
     pub(crate) fn current(&self) -> LocalNodeStatus {
-        self.status.borrow().clone()
+        self.level.borrow().clone().into_status()
     }
 
-    pub(crate) fn subscribe(&self) -> watch::Receiver<LocalNodeStatus> {
-        self.status.subscribe()
+    /// The status now, and whenever it changed; a slow reader gets the newest.
+    pub(crate) fn changes(&self) -> impl Stream<Item = LocalNodeStatus> + use<> {
+        WatchStream::new(self.level.subscribe()).map(Level::into_status)
     }
 
     /// The sync stream is open.
@@ -119,15 +144,20 @@ impl NodeState {
         converged: Option<Fence>,
     ) {
         self.reported.set_applications(applications);
-        self.change(|status| {
-            let all = applications.values();
-            status.applications = all.map(|one| ApplicationStatus::clone(one)).collect();
-            if let Some(fence) = converged
-                && fence.epoch.number() >= status.epoch
-            {
-                status.converged_generation = fence.generation.number();
+        self.level.send_if_modified(|level| {
+            let is_new = level.applications != *applications;
+            if is_new {
+                level.applications.clone_from(applications);
             }
+            is_new
         });
+        if let Some(fence) = converged {
+            self.change(|status| {
+                if fence.epoch.number() >= status.epoch {
+                    status.converged_generation = fence.generation.number();
+                }
+            });
+        }
         for (state, word) in STATES {
             let count = applications
                 .values()
@@ -150,15 +180,15 @@ impl NodeState {
     }
 
     fn change(&self, change: impl FnOnce(&mut LocalNodeStatus)) -> bool {
-        self.status.send_if_modified(|status| {
-            let before = status.clone();
-            change(status);
-            *status != before
+        self.level.send_if_modified(|level| {
+            let before = level.status.clone();
+            change(&mut level.status);
+            level.status != before
         })
     }
 
     fn report(&self) {
-        let status = self.current();
+        let status = self.level.borrow().status.clone();
         let sessions = *self.sessions.borrow();
         self.reported.set_core(&CoreReport {
             version: status.core_version,

@@ -11,7 +11,7 @@ use baetyl_proto::function::v1::runtime_service_server::RuntimeServiceServer;
 use baetyl_service_kit::config::ConfigError;
 use baetyl_service_kit::fault::{self, Violation};
 use baetyl_service_kit::serve::{
-    Address, Grpc, GrpcError, Listener, MAX_MESSAGE_BYTES, Protocol, ServeOptions, serve,
+    Address, Grpc, Listener, MAX_MESSAGE_BYTES, Protocol, ServeOptions, serve,
 };
 use baetyl_service_kit::shutdown::{OnCancel, Shutdown};
 use baetyl_service_kit::telemetry::{Condition, Readiness, admin};
@@ -62,9 +62,6 @@ pub enum StartError {
     /// The data folder cannot be used.
     #[error("the data folder cannot be used")]
     Store(#[from] StoreError),
-    /// The services cannot be offered: a fault of the build.
-    #[error(transparent)]
-    Grpc(#[from] GrpcError),
     /// The runtime is about to end.
     #[error("starting was interrupted")]
     Interrupted,
@@ -183,7 +180,7 @@ impl Server {
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), StartError> {
         let registry = Arc::new(Registry::new(self.proxy.clone()));
         let dialer = Dialer::new(registry, shutdown.clone());
-        let (invoke, attach) = self.routers(&dialer, &shutdown)?;
+        let (invoke, attach) = self.routers(&dialer, &shutdown);
         let spawn = |name, listener, router, options| {
             let serving = serve(listener, router, options, shutdown.clone());
             shutdown.spawn(name, OnCancel::Wait, serving);
@@ -219,7 +216,7 @@ impl Server {
     }
 
     /// What the two kinds of listeners offer.
-    fn routers(&self, dialer: &Dialer, shutdown: &Shutdown) -> Result<(Router, Router), GrpcError> {
+    fn routers(&self, dialer: &Dialer, shutdown: &Shutdown) -> (Router, Router) {
         let (proxy, access) = (&self.proxy, &self.access);
         let heartbeat = Heartbeat {
             interval: self.config.heartbeat_interval.0,
@@ -253,12 +250,12 @@ impl Server {
             .add_service(runtimes.clone())
             .add_service(faas)
             .descriptors(baetyl_proto::DESCRIPTOR)
-            .into_router(&self.readiness, shutdown)?;
+            .into_router(&self.readiness, shutdown);
         let attach = Grpc::new()
             .add_service(runtimes)
             .descriptors(baetyl_proto::DESCRIPTOR)
-            .into_router(&self.readiness, shutdown)?;
-        Ok((invoke, attach))
+            .into_router(&self.readiness, shutdown);
+        (invoke, attach)
     }
 }
 

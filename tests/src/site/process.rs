@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::program::program;
+use crate::program::{device_program, program};
 
 /// How long a process may take to end after it was asked to. It decides no test.
 const END_PATIENCE: Duration = Duration::from_secs(180);
@@ -16,21 +16,36 @@ const END_PATIENCE: Duration = Duration::from_secs(180);
 /// One process of the program.
 #[derive(Debug)]
 pub(super) struct Process {
+    program: fn() -> Result<PathBuf>,
     pub(super) args: Vec<OsString>,
     log: PathBuf,
     pub(super) child: Option<Child>,
 }
 
 impl Process {
-    pub(super) fn new(log: PathBuf, args: Vec<OsString>) -> Self {
-        let child = None;
-        Self { args, log, child }
+    /// A part of the control plane.
+    pub(super) fn of_cloud(log: PathBuf, args: Vec<OsString>) -> Self {
+        Self::new(program, log, args)
+    }
+
+    /// A part of the node.
+    pub(super) fn of_device(log: PathBuf, args: Vec<OsString>) -> Self {
+        Self::new(device_program, log, args)
+    }
+
+    fn new(program: fn() -> Result<PathBuf>, log: PathBuf, args: Vec<OsString>) -> Self {
+        Self {
+            program,
+            args,
+            log,
+            child: None,
+        }
     }
 
     pub(super) fn start(&mut self, environment: &[(&str, &str)]) -> Result<()> {
         let mut options = std::fs::OpenOptions::new();
         let log = options.create(true).append(true).open(&self.log)?;
-        let child = Command::new(program()?)
+        let child = Command::new((self.program)()?)
             .args(&self.args)
             .env("BAETYL_LOG", "info")
             .envs(environment.iter().copied())

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use baetyl_benches::{Memory, Table, Wire, say};
 use baetyl_proto::function::v1::InvokeRequest;
 use baetyl_proto::function::v1::function_service_client::FunctionServiceClient;
-use baetyl_tests::{Site, program, repository};
+use baetyl_tests::{Site, device_program, repository};
 
 use crate::reading::{figures, judged, of, readings};
 
@@ -47,7 +47,7 @@ impl Place {
         site.node.set(&format!("function_address={address}"));
         site.node.start(&[])?;
         let log = std::fs::File::create(site.folder().join("function.log"))?;
-        let child = Command::new(program()?)
+        let child = Command::new(device_program()?)
             .args(["function", "--data"])
             .arg(site.folder().join("n"))
             .args(["--set", &format!("listen=127.0.0.1:{port}")])

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::response::Response;
@@ -12,11 +13,11 @@ use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-use tonic_reflection::server::Builder;
 use tower::Service;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::DeadlineLayer;
+use super::reflection::{self, Descriptors};
 use crate::shutdown::{OnCancel, Shutdown};
 use crate::telemetry::{Readiness, ServerTrace};
 
@@ -34,15 +35,6 @@ impl std::fmt::Debug for Grpc {
             .field("services", &self.names)
             .finish_non_exhaustive()
     }
-}
-
-/// The services cannot be offered.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum GrpcError {
-    /// The descriptors are broken: a fault of the build, not of the input.
-    #[error("the descriptors cannot be read")]
-    Descriptors(#[from] tonic_reflection::server::Error),
 }
 
 impl Grpc {
@@ -79,39 +71,26 @@ impl Grpc {
 
     /// Adds health (which follows `readiness`, for the server as a whole and each service) and
     /// reflection v1 and v1alpha, and puts traces, deadlines and a catch for panics around all.
-    ///
-    /// # Errors
-    /// The descriptors cannot be read.
-    pub fn into_router(
-        self,
-        readiness: &Readiness,
-        shutdown: &Shutdown,
-    ) -> Result<Router, GrpcError> {
+    #[must_use]
+    pub fn into_router(self, readiness: &Readiness, shutdown: &Shutdown) -> Router {
         let (reporter, health) = tonic_health::server::health_reporter();
         let mut names = self.names;
         names.push("");
         let following = follow(reporter, readiness.clone(), names, shutdown.clone());
         shutdown.spawn("health", OnCancel::Wait, following);
 
-        let reflection = || {
-            let mut builder = Builder::configure()
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-            for encoded in &self.descriptors {
-                builder = builder.register_encoded_file_descriptor_set(encoded);
-            }
-            builder
-        };
+        let descriptors = Descriptors::from(self.descriptors);
         let routes = self
             .routes
             .add_service(health)
-            .add_service(reflection().build_v1()?)
-            .add_service(reflection().build_v1alpha()?);
-        Ok(routes
+            .add_service(reflection::v1(Arc::clone(&descriptors)))
+            .add_service(reflection::v1alpha(descriptors));
+        routes
             .prepare()
             .into_axum_router()
             .layer(DeadlineLayer)
             .layer(CatchPanicLayer::custom(panicked))
-            .layer(ServerTrace))
+            .layer(ServerTrace)
     }
 }
 

@@ -219,9 +219,7 @@ async fn serving(store: Arc<dyn Store>) -> (Shutdown, Channel) {
     let grpc = api
         .add_to(Grpc::new())
         .descriptors(baetyl_proto::DESCRIPTOR);
-    let router = grpc
-        .into_router(&Readiness::new(), &shutdown)
-        .expect("the contract");
+    let router = grpc.into_router(&Readiness::new(), &shutdown);
     let serving = serve(listener, router, ServeOptions::default(), shutdown.clone());
     shutdown.spawn("api", OnCancel::Wait, serving);
     (shutdown, connect_lazy(&target, &ConnectOptions::default()))

@@ -14,7 +14,6 @@ use baetyl_service_kit::shutdown::Shutdown;
 use baetyl_shadow::{Properties, PropertySet};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status};
 
 use super::ApiParts;
@@ -60,12 +59,10 @@ impl NodeService for NodeApi {
         _request: Request<WatchNodeStatusRequest>,
     ) -> Result<Response<Self::WatchNodeStatusStream>, Status> {
         let draining = self.shutdown.token().cancelled_owned();
-        let changes = WatchStream::new(self.node.subscribe())
-            .take_until(draining)
-            .map(|status| {
-                let status = Some(status);
-                Ok(WatchNodeStatusResponse { status })
-            });
+        let changes = self.node.changes().take_until(draining).map(|status| {
+            let status = Some(status);
+            Ok(WatchNodeStatusResponse { status })
+        });
         Ok(Response::new(changes.boxed()))
     }
 

@@ -207,7 +207,7 @@ async fn listen(grpc: Grpc, shown: &Identity, auth: &ClientAuth, shutdown: &Shut
     let listener = Listener::bind(&any).await.unwrap().with_tls(tls);
     let address = listener.address().to_string();
     let grpc = grpc.descriptors(baetyl_proto::DESCRIPTOR);
-    let router = grpc.into_router(&Readiness::new(), shutdown).unwrap();
+    let router = grpc.into_router(&Readiness::new(), shutdown);
     let serving = serve(listener, router, ServeOptions::default(), shutdown.clone());
     shutdown.spawn("serve", OnCancel::Abort, serving);
     address

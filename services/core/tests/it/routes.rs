@@ -73,8 +73,7 @@ async fn start(
     let router = Grpc::new()
         .add_service(RouteServiceServer::new(Function { tables }))
         .descriptors(baetyl_proto::DESCRIPTOR)
-        .into_router(&Readiness::new(), shutdown)
-        .unwrap();
+        .into_router(&Readiness::new(), shutdown);
     let options = ServeOptions::default();
     let serving = serve(listener.with_tls(tls), router, options, shutdown.clone());
     shutdown.spawn("function", OnCancel::Abort, serving);

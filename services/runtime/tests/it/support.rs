@@ -303,8 +303,7 @@ async fn start_service(folder: &TempDir, service: &Shutdown) -> mpsc::Receiver<A
     let (sender, streams) = mpsc::channel(8);
     let router = Grpc::new()
         .add_service(RuntimeServiceServer::new(Scripted(sender)))
-        .into_router(&Readiness::new(), service)
-        .unwrap();
+        .into_router(&Readiness::new(), service);
     let serving = serve(listener, router, ServeOptions::default(), service.clone());
     service.spawn("function service", OnCancel::Wait, serving);
     streams

@@ -32,7 +32,8 @@ pub(super) async fn when_somebody_edits_an_object_then_it_is_made_right_again(
     look.edit(DEPLOYMENT, world.space(), "web", &wrong).await?;
     let wrong = json!({ "data": { "limit": "wrong" } });
     look.edit(CONFIG_MAP, world.space(), map, &wrong).await?;
-    let wrong = json!({ "name": "http", "port": 8080, "targetPort": 9 });
+    // Another number is another entry of the list, under the name of ours.
+    let wrong = json!({ "name": "http", "port": 8081, "targetPort": 9 });
     let wrong = json!({ "spec": { "ports": [wrong] } });
     look.edit(("v1", "Service"), world.space(), "web", &wrong)
         .await?;
@@ -41,8 +42,10 @@ pub(super) async fn when_somebody_edits_an_object_then_it_is_made_right_again(
         let deployment = look.there(DEPLOYMENT, world.space(), "web").await?;
         let map = look.there(CONFIG_MAP, world.space(), map).await?;
         let service = look.there(("v1", "Service"), world.space(), "web").await?;
-        let target = &service["spec"]["ports"][0]["targetPort"];
-        let is_right = target == 8080 && map["data"]["limit"] == "1\n";
+        let ports = service["spec"]["ports"].as_array();
+        let ports = ports.map_or(&[][..], |ports| ports);
+        let is_port = matches!(ports, [one] if one["port"] == 8080 && one["targetPort"] == 8080);
+        let is_right = is_port && map["data"]["limit"] == "1\n";
         Ok(is_right && deployment["spec"]["replicas"] == 1)
     };
     look.until("everything is right again", right, |right| *right)
