@@ -117,8 +117,7 @@ impl Cloud {
         let shutdown = Shutdown::new();
         let router = Grpc::new()
             .add_service(ActivationServiceServer::from_arc(Arc::clone(&service)))
-            .into_router(&Readiness::new(), &shutdown)
-            .expect("a router");
+            .into_router(&Readiness::new(), &shutdown);
         let serving = serve(listener, router, ServeOptions::default(), shutdown.clone());
         shutdown.spawn("cloud", OnCancel::Wait, serving);
         Self {

@@ -221,7 +221,7 @@ impl Collector {
         let endpoint = format!("http://{}", listener.address());
         let router = Grpc::new()
             .add_service(TraceServiceServer::new(spans.clone()))
-            .into_router(&Readiness::new(), &shutdown)?;
+            .into_router(&Readiness::new(), &shutdown);
         let serving = serve(listener, router, ServeOptions::default(), shutdown.clone());
         shutdown.spawn("collector", OnCancel::Wait, serving);
         Ok(Self {

@@ -71,7 +71,6 @@ impl Grpc {
 
     /// Adds health (which follows `readiness`, for the server as a whole and each service) and
     /// reflection v1 and v1alpha, and puts traces, deadlines and a catch for panics around all.
-    #[must_use]
     pub fn into_router(self, readiness: &Readiness, shutdown: &Shutdown) -> Router {
         let (reporter, health) = tonic_health::server::health_reporter();
         let mut names = self.names;

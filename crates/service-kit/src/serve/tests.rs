@@ -37,7 +37,7 @@ impl Running {
     async fn start(address: &str, tls: Option<std::sync::Arc<rustls::ServerConfig>>) -> Self {
         let shutdown = Shutdown::new();
         let readiness = Readiness::new();
-        let router = Grpc::new().into_router(&readiness, &shutdown).unwrap();
+        let router = Grpc::new().into_router(&readiness, &shutdown);
         let router = router
             .route("/peer", get(peer))
             .route("/panic", get(panics));
@@ -389,8 +389,7 @@ async fn when_a_handler_panics_or_is_too_slow_then_the_caller_gets_a_status() {
     let shutdown = Shutdown::new();
     let router = Grpc::new()
         .add_service(Broken)
-        .into_router(&Readiness::new(), &shutdown)
-        .unwrap();
+        .into_router(&Readiness::new(), &shutdown);
 
     for (method, code) in [("Panic", Code::Internal), ("Wait", Code::DeadlineExceeded)] {
         let request = http::Request::post(format!("/kit.v1.Broken/{method}"))

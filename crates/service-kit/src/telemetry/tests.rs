@@ -195,8 +195,7 @@ async fn given_a_collector_when_telemetry_is_shut_down_then_spans_arrived_and_me
     let address = listener.address().to_string();
     let router = Grpc::new()
         .add_service(TraceServiceServer::new(collector.clone()))
-        .into_router(&Readiness::new(), &shutdown)
-        .unwrap();
+        .into_router(&Readiness::new(), &shutdown);
     let serving = serve(listener, router, ServeOptions::default(), shutdown.clone());
     shutdown.spawn("serve", OnCancel::Wait, serving);
     let telemetry = init(&TelemetryConfig {

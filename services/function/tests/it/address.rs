@@ -81,8 +81,7 @@ impl Server {
             .add_service(
                 FunctionServer::new(Echo { dropped: sender }).max_decoding_message_size(8 << 20),
             )
-            .into_router(&Readiness::new(), &shutdown)
-            .expect("a router");
+            .into_router(&Readiness::new(), &shutdown);
         let serving = serve(listener, router, ServeOptions::default(), shutdown.clone());
         shutdown.spawn("echo", OnCancel::Wait, serving);
         Self {

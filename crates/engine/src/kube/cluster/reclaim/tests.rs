@@ -1,3 +1,5 @@
+//! Which fields become ours, and which stay.
+
 use kube::core::Status;
 use serde_json::{Value, json};
 
