@@ -100,7 +100,7 @@ pub(crate) fn figures(all: &[Memory]) -> [String; 3] {
 pub(crate) fn judged(all: &[Memory], target: f64) -> [String; 2] {
     let rss = mebibytes(all.iter().map(|one| one.rss).sum());
     let is_below = if rss < target { "yes" } else { "no" };
-    [format!("{target:.0}"), is_below.to_owned()]
+    [format!("{target:.1}"), is_below.to_owned()]
 }
 
 #[expect(clippy::cast_precision_loss, reason = "memory is far below 2^52 bytes")]
