@@ -37,6 +37,7 @@ pub mod observed;
 pub mod plan;
 pub mod reason;
 pub mod record;
+mod route;
 pub mod spec;
 mod status;
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::{Application, Target};
 use crate::logs::LogSource;
 use crate::record::Role;
+use crate::route::{Routable, Routed};
 use crate::spec::{AppSpec, Claim, Run};
 use crate::status;
 
@@ -34,13 +35,6 @@ pub(crate) struct View {
     pub(crate) running: Vec<InstanceId>,
     /// Some of them must be held to a memory limit.
     pub(crate) has_memory_limit: bool,
-}
-
-/// What of an application a route leads to.
-#[derive(Default)]
-struct Routed {
-    revision: u64,
-    label: String,
 }
 
 impl Application {
@@ -123,17 +117,13 @@ impl Application {
                 else {
                     continue;
                 };
-                let route = Route {
-                    application: self.record.application.clone(),
-                    service: service.name.clone(),
-                    active_revision: active.revision,
-                    active_release: active.label.clone(),
-                    standby_revision: standby.revision,
-                    standby_release: standby.label.clone(),
+                let routable = Routable {
+                    application: &self.record.application,
+                    service: &service.name,
                     functions: functions.iter().map(|(name, _)| name.clone()).collect(),
-                    timeout: prost_types::Duration::try_from(*timeout).ok(),
-                    queue_limit: 0,
+                    timeout: *timeout,
                 };
+                let route = routable.route(active, standby);
                 routes.insert(service.name.clone(), route);
             }
         };
@@ -158,11 +148,7 @@ impl Application {
                 // A function that failed is known and unavailable, not unknown.
                 let is_new = self.record.releases().next().is_none();
                 if is_new && let Target::Run { pin, spec } = &self.order.target {
-                    let unnamed = Routed {
-                        revision: pin.revision,
-                        label: String::new(),
-                    };
-                    add(spec, &unnamed, &none);
+                    add(spec, &Routed::any_of(pin.revision), &none);
                 }
             }
         }
@@ -174,7 +160,7 @@ impl Application {
         let release = self.record.release(role)?;
         Some(Routed {
             revision: release.told_revision(),
-            label: self.key(release.number).label(),
+            release: self.key(release.number).label(),
         })
     }
 

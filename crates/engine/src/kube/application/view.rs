@@ -10,6 +10,7 @@ use super::{Application, Target};
 use crate::kube::record::{Release, Role};
 use crate::kube::spec::KubeSpec;
 use crate::kube::status::{self, Asked};
+use crate::route::{Routable, Routed};
 use crate::spec::Claim;
 
 /// The order that a view is about which was not seen yet: none.
@@ -28,28 +29,6 @@ pub(in crate::kube) struct View {
     /// What only one application can have, and this one still has.
     pub(in crate::kube) claims: BTreeSet<Claim>,
     pub(in crate::kube) routes: Vec<Route>,
-}
-
-/// What of an application a route leads to.
-#[derive(Clone, Copy)]
-struct Routed<'a> {
-    revision: u64,
-    /// What its pods have as their label, and say when they attach; empty for any.
-    label: &'a str,
-}
-
-impl<'a> Routed<'a> {
-    const NONE: Self = Self {
-        revision: 0,
-        label: "",
-    };
-
-    fn of(release: &'a Release) -> Self {
-        Self {
-            revision: release.revision,
-            label: &release.label,
-        }
-    }
 }
 
 impl Application {
@@ -165,43 +144,35 @@ impl Application {
         }
         let record = &self.record;
         let mut routes = BTreeMap::new();
-        let mut add = |spec: &KubeSpec, active: Routed<'_>, standby: Routed<'_>| {
+        let mut add = |spec: &KubeSpec, active: &Routed, standby: &Routed| {
             for function in &spec.functions {
-                let route = Route {
-                    application: record.application.clone(),
-                    service: function.name.clone(),
-                    active_revision: active.revision,
-                    active_release: active.label.to_owned(),
-                    standby_revision: standby.revision,
-                    standby_release: standby.label.to_owned(),
+                let routable = Routable {
+                    application: &record.application,
+                    service: &function.name,
                     functions: function.functions.clone(),
-                    timeout: prost_types::Duration::try_from(function.timeout).ok(),
-                    queue_limit: 0,
+                    timeout: function.timeout,
                 };
+                let route = routable.route(active, standby);
                 routes.insert(function.name.clone(), route);
             }
         };
-        let old = record.release(Role::Serving).map(Routed::of);
-        let new = record.release(Role::Candidate).map(Routed::of);
+        let none = Routed::default();
+        let old = record.release(Role::Serving).map(routed);
+        let new = record.release(Role::Candidate).map(routed);
         match (serving.zip(old), candidate.zip(new)) {
             (Some((_, old)), Some((candidate, new))) if self.is_taken_over() => {
-                add(candidate, new, old);
+                add(candidate, &new, &old);
             }
             (Some((serving, old)), Some((candidate, new))) => {
                 // Services that only the candidate has are known, and wait for it.
-                add(candidate, new, Routed::NONE);
-                add(serving, old, new);
+                add(candidate, &new, &none);
+                add(serving, &old, &new);
             }
-            (Some((serving, old)), None) => add(serving, old, Routed::NONE),
-            (None, Some((candidate, new))) => add(candidate, new, Routed::NONE),
+            (Some((spec, only)), None) | (None, Some((spec, only))) => add(spec, &only, &none),
             (None, None) => {
                 // A function that failed is known and unavailable, not unknown.
                 if let Target::Run { pin, spec } = &self.order.target {
-                    let unnamed = Routed {
-                        revision: pin.revision,
-                        ..Routed::NONE
-                    };
-                    add(spec, unnamed, Routed::NONE);
+                    add(spec, &Routed::any_of(pin.revision), &none);
                 }
             }
         }
@@ -216,5 +187,13 @@ impl Application {
             pods.any(|pod| Some(pod.release.as_str()) == label && pod.is_ready && !pod.is_deleting)
         };
         serves(label(Role::Candidate)) && !serves(label(Role::Serving))
+    }
+}
+
+/// What runtimes of a release attach as: the label of their pods.
+fn routed(release: &Release) -> Routed {
+    Routed {
+        revision: release.revision,
+        release: release.label.clone(),
     }
 }

@@ -4,7 +4,7 @@
 //! key of ours leaves an entry that is theirs; applying makes ours anew beside it, and where both have
 //! the same name the whole is refused. Then their part of the list is written over to our own apply,
 //! as `kubectl` does when it moves from edits to declarations: the next apply removes what it does not
-//! declare. See <https://kubernetes.io/docs/reference/using-api/server-side-apply/#clearing-managedfields>.
+//! declare. See <https://kubernetes.io/docs/reference/using-api/server-side-apply/>.
 
 use std::collections::BTreeSet;
 

@@ -135,7 +135,8 @@ impl Trouble {
 
 /// How many requests are on their way at the same time, for all applications together. Each takes a
 /// connection with some 60 KB of buffers, which stays for a while when it is idle: without a bound a
-/// hundred applications that come at once take 40 MB.
+/// hundred applications that come at once take 40 MB. It takes four applications whose requests hang
+/// to use them all; the others then wait for the deadline of one.
 const AT_ONCE: usize = 16;
 
 /// Sends requests. Cheap to clone.
